@@ -113,9 +113,9 @@ impl Item {
 impl Step {
     /// The checks that `case` judges.
     pub fn checks_of(&self, case: Option<&str>) -> impl Iterator<Item = &Check> {
-        self.checks
-            .iter()
-            .filter(move |check| check.cases.is_empty() || case.is_some_and(|case| check.cases.iter().any(|c| c == case)))
+        self.checks.iter().filter(move |check| {
+            check.cases.is_empty() || case.is_some_and(|case| check.cases.iter().any(|c| c == case))
+        })
     }
 
     /// Its cases, or the single `None` of a step without any.
@@ -130,8 +130,10 @@ impl Step {
 impl Checklist {
     /// Reads a checklist; `name` says where it came from, for the error.
     pub fn parse(name: &str, text: &str) -> Result<Self, ChecklistError> {
-        let checklist: Self = toml::from_str(text)
-            .map_err(|source| ChecklistError::Malformed { name: name.to_owned(), source: Box::new(source) })?;
+        let checklist: Self = toml::from_str(text).map_err(|source| ChecklistError::Malformed {
+            name: name.to_owned(),
+            source: Box::new(source),
+        })?;
         match checklist.problems() {
             problems if problems.is_empty() => Ok(checklist),
             problems => Err(ChecklistError::Broken { name: name.to_owned(), problems }),
@@ -162,10 +164,16 @@ impl Checklist {
             }
             for check in &step.checks {
                 if let Some(first) = owner.insert(&check.id, &step.id) {
-                    problems.push(format!("check `{}` is in step `{first}` and again in `{}`", check.id, step.id));
+                    problems.push(format!(
+                        "check `{}` is in step `{first}` and again in `{}`",
+                        check.id, step.id
+                    ));
                 }
                 for case in check.cases.iter().filter(|case| !step.cases.contains(case)) {
-                    problems.push(format!("check `{}` names `{case}`, which is no case of `{}`", check.id, step.id));
+                    problems.push(format!(
+                        "check `{}` names `{case}`, which is no case of `{}`",
+                        check.id, step.id
+                    ));
                 }
             }
         }
@@ -188,7 +196,10 @@ impl Checklist {
         let steps = self.steps.iter().map(|step| ("step", step.id.as_str()));
         let items = self.items.iter().map(|item| ("item", item.id.as_str()));
         problems.extend(
-            steps.chain(items).filter(|name| !names.insert(*name)).map(|(kind, id)| format!("{kind} `{id}` is there twice")),
+            steps
+                .chain(items)
+                .filter(|name| !names.insert(*name))
+                .map(|(kind, id)| format!("{kind} `{id}` is there twice")),
         );
         problems
     }

@@ -196,6 +196,20 @@ pub struct Sample {
     pub lag_bytes: Option<u64>,
 }
 
+/// Instants that only one party knows.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Marks {
+    /// A failover was asked for.
+    #[serde(rename = "requested_ms")]
+    pub requested: Option<At>,
+    /// The manager held the primary to be dead.
+    #[serde(rename = "detected_ms")]
+    pub detected: Option<At>,
+    /// The new primary listed as many replicas online as before.
+    #[serde(rename = "restored_ms")]
+    pub restored: Option<At>,
+}
+
 /// Everything a step saw, on one clock.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Timeline {
@@ -213,4 +227,7 @@ pub struct Timeline {
     pub writes: Vec<Write>,
     /// Node metrics, in order.
     pub samples: Vec<Sample>,
+    /// Instants that only one party knows.
+    #[serde(default)]
+    pub marks: Marks,
 }

@@ -4,7 +4,9 @@ use crate::{
     checklist::{Checklist, Item, Step},
     evidence::{At, Timeline},
     ids::CheckId,
-    report::{CheckRecord, GradedChecklist, GradedGroup, GradedItem, Report, Run, SCHEMA_VERSION, StepRecord},
+    report::{
+        CheckRecord, GradedChecklist, GradedGroup, GradedItem, Report, Run, SCHEMA_VERSION, StepRecord,
+    },
     verdict::Verdict,
 };
 
@@ -22,7 +24,8 @@ pub fn grade(run: Run, checklist: &Checklist, asked: &[&Step], mut steps: Vec<St
     }
     let order = |record: &StepRecord| {
         let step = checklist.steps.iter().position(|step| step.id == record.step);
-        let case = step.and_then(|at| checklist.steps[at].cases.iter().position(|c| record.case.as_ref() == Some(c)));
+        let case = step
+            .and_then(|at| checklist.steps[at].cases.iter().position(|c| record.case.as_ref() == Some(c)));
         (step, case)
     };
     steps.sort_by_key(order);
@@ -36,7 +39,12 @@ fn grade_checklist(checklist: &Checklist, steps: &[StepRecord]) -> GradedCheckli
     let groups = checklist.groups.iter().filter_map(|group| {
         let items: Vec<_> = group.items.iter().filter_map(|item| grade_item(item, steps)).collect();
         let verdict = Verdict::worst(items.iter().map(|item| item.verdict));
-        (!items.is_empty()).then(|| GradedGroup { id: group.id.clone(), title: group.title.clone(), verdict, items })
+        (!items.is_empty()).then(|| GradedGroup {
+            id: group.id.clone(),
+            title: group.title.clone(),
+            verdict,
+            items,
+        })
     });
     GradedChecklist {
         id: checklist.id.clone(),

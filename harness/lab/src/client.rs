@@ -1,0 +1,201 @@
+//! A client of an endpoint, as an application would be: it resolves a name, keeps a connection, and
+//! decides what to do when that breaks.
+
+use std::{net::SocketAddr, time::Duration};
+
+use lab_report::evidence::{EndpointName, Outcome};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, aio::MultiplexedConnection};
+use tokio::{sync::Mutex, time::timeout};
+
+use crate::{
+    docker::{Node, PORT},
+    endpoint::{Caching, Records, Resolver},
+};
+
+/// A client gives an operation up after this.
+pub const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A client of one endpoint.
+pub struct Client {
+    target: Target,
+    reconnects: bool,
+    patience: Duration,
+    connection: Mutex<Option<Connection>>,
+}
+
+/// What a client connects to.
+enum Target {
+    /// An endpoint name, resolved anew for every connection.
+    Endpoint { name: String, resolver: Resolver },
+    /// One node.
+    Node(SocketAddr),
+}
+
+#[derive(Clone)]
+struct Connection {
+    number: u64,
+    redis: MultiplexedConnection,
+}
+
+/// Why an operation was not acknowledged.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// The server answered with an error: it was not applied.
+    #[error("{0}")]
+    Refused(String),
+    /// It never left: there was no connection.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// It left, and nothing came back: it may have been applied.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+}
+
+impl CallError {
+    /// What became of a write that ended like this.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused(_) | Self::NotSent(_) => Outcome::Failed,
+            Self::NoAnswer(_) => Outcome::Indeterminate,
+        }
+    }
+
+    /// The server's error code, or what kind of silence it was.
+    pub fn class(&self) -> String {
+        match self {
+            Self::Refused(text) => text.split_whitespace().next().unwrap_or("error").to_owned(),
+            Self::NotSent(_) => "not sent".to_owned(),
+            Self::NoAnswer(_) => "no answer".to_owned(),
+        }
+    }
+}
+
+impl Client {
+    /// A client that resolves again when an answer's time to live is over, and makes a new connection
+    /// when one breaks or turns out to be to a replica.
+    pub fn new(records: &Records, endpoint: EndpointName) -> Self {
+        let resolver = Resolver::new(records, Caching::ByTtl);
+        Self::to(Target::Endpoint { name: records.name(endpoint), resolver })
+    }
+
+    /// A client of one node, wherever the names point.
+    pub fn of_node(node: &Node) -> Self {
+        Self::to(Target::Node(node.reach()))
+    }
+
+    fn to(target: Target) -> Self {
+        Self { target, reconnects: true, patience: PATIENCE, connection: Mutex::default() }
+    }
+
+    /// The same, but what it resolved first it keeps for ever.
+    pub fn caching_the_address(mut self, records: &Records) -> Self {
+        if let Target::Endpoint { resolver, .. } = &mut self.target {
+            *resolver = Resolver::new(records, Caching::Forever);
+        }
+        self
+    }
+
+    /// The same, but it stays on its first connection whatever comes back.
+    pub fn staying_connected(mut self) -> Self {
+        self.reconnects = false;
+        self
+    }
+
+    /// The same with more time for an operation.
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// One operation, given up after the client's patience.
+    ///
+    /// # Errors
+    /// It was refused, was not sent, or was not answered.
+    pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> Result<T, CallError> {
+        let mut cmd = Cmd::new();
+        for word in command {
+            cmd.arg(*word);
+        }
+        self.run(&cmd).await
+    }
+
+    /// Many commands in one round trip.
+    ///
+    /// # Errors
+    /// As for [`Client::ask`].
+    pub async fn pipeline(&self, pipeline: &redis::Pipeline) -> Result<(), CallError> {
+        let mut connection = self.connected().await?;
+        match timeout(self.patience, pipeline.query_async(&mut connection.redis)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.failed(&connection, &error).await),
+            Err(_) => Err(self.silent(&connection).await),
+        }
+    }
+
+    async fn run<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, CallError> {
+        let deadline = tokio::time::Instant::now() + self.patience;
+        let mut connection = self.connected().await?;
+        match tokio::time::timeout_at(deadline, cmd.query_async(&mut connection.redis)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.failed(&connection, &error).await),
+            Err(_) => Err(self.silent(&connection).await),
+        }
+    }
+
+    async fn silent(&self, connection: &Connection) -> CallError {
+        self.drop_connection(connection.number).await;
+        CallError::NoAnswer(format!("nothing within {:?}", self.patience))
+    }
+
+    async fn failed(&self, connection: &Connection, error: &RedisError) -> CallError {
+        let Some(code) = error.code() else {
+            self.drop_connection(connection.number).await;
+            return CallError::NoAnswer(error.to_string());
+        };
+        // A demoted primary keeps its connections: the name may point elsewhere by now.
+        if code == "READONLY" {
+            self.drop_connection(connection.number).await;
+        }
+        CallError::Refused(server_text(error, code))
+    }
+
+    async fn drop_connection(&self, number: u64) {
+        if self.reconnects {
+            let mut slot = self.connection.lock().await;
+            if slot.as_ref().is_some_and(|connection| connection.number == number) {
+                slot.take();
+            }
+        }
+    }
+
+    async fn connected(&self) -> Result<Connection, CallError> {
+        let slot = timeout(self.patience, self.connection.lock()).await;
+        let mut slot = slot.map_err(|_| CallError::NotSent("still connecting".to_owned()))?;
+        if let Some(connection) = &*slot {
+            return Ok(connection.clone());
+        }
+        let connection = Connection { number: fastrand::u64(..), redis: self.connect().await? };
+        *slot = Some(connection.clone());
+        Ok(connection)
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, CallError> {
+        let not_sent = |error: RedisError| CallError::NotSent(error.to_string());
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(self.patience)).set_response_timeout(None);
+        let (address, config) = match &self.target {
+            Target::Endpoint { name, resolver } => ((name.clone(), PORT), config.set_dns_resolver(resolver.clone())),
+            Target::Node(reach) => ((reach.ip().to_string(), reach.port()), config),
+        };
+        let client = redis::Client::open(address).map_err(not_sent)?;
+        client.get_multiplexed_async_connection_with_config(&config).await.map_err(not_sent)
+    }
+}
+
+/// The error as the server wrote it: code, space, text.
+fn server_text(error: &RedisError, code: &str) -> String {
+    match (error.kind(), error.detail()) {
+        (ErrorKind::Io, _) | (_, None) => error.to_string(),
+        (_, Some(detail)) => format!("{code} {detail}"),
+    }
+}

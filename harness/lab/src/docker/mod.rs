@@ -1,0 +1,189 @@
+//! The default environment: every node a container of its own, with an address of its own.
+
+mod fault;
+mod labels;
+mod network;
+mod node;
+mod probe;
+mod sweep;
+
+use std::sync::Arc;
+
+use bollard::Docker as Api;
+use lab_report::report::{Host, Image};
+
+pub use fault::{Fault, FaultKind};
+pub use labels::{LAB_LABEL, Labels, OWNER_LABEL, Owner, RUN_LABEL};
+pub use network::Network;
+pub use node::{Launch, Node, NodeError};
+pub use probe::{Attempt, Bystander};
+pub use sweep::{Leftovers, Scope, remove, sweep_dead};
+
+use crate::{connect, engine::Engine, image};
+
+/// The port that every server listens on, inside its container.
+pub const PORT: u16 = testcontainers_modules::redis::REDIS_PORT;
+
+/// How the host reaches the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// At the addresses of the bridge, as on Linux.
+    Direct,
+    /// Through ports published on localhost, as with Docker Desktop.
+    Mapped,
+}
+
+/// A container engine, ready to run nodes of one server engine.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    api: Api,
+    engine: Engine,
+    image: Image,
+    addressing: Addressing,
+    labels: Arc<Labels>,
+}
+
+/// Why the environment cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// No container engine answers.
+    #[error(transparent)]
+    Connect(#[from] connect::ConnectError),
+    /// The engine image cannot be had.
+    #[error(transparent)]
+    Image(#[from] image::ImageError),
+    /// The container engine refused or failed.
+    #[error("{doing} failed")]
+    Api {
+        /// What was asked of it.
+        doing: String,
+        /// What it answered.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No subnet is free for one more lab.
+    #[error("none of {tried} subnets in 10.213.0.0/16 is free for the lab's network")]
+    NoSubnet {
+        /// How many were tried.
+        tried: usize,
+    },
+    /// `LAB_ADDRESSING` has a value that means nothing.
+    #[error("`LAB_ADDRESSING={0}` is neither `direct` nor `mapped`")]
+    Addressing(String),
+}
+
+impl DockerError {
+    pub(crate) fn api(
+        doing: impl Into<String>,
+    ) -> impl FnOnce(bollard::errors::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Api { doing, source: Box::new(source) }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Connect(error) => error.hint(),
+            Self::Image(error) => error.hint(),
+            Self::Api { .. } => "`cargo lab doctor` says what the container engine can do".to_owned(),
+            Self::NoSubnet { .. } => "`cargo lab reap` removes the networks of dead runs".to_owned(),
+            Self::Addressing(_) => "leave it unset: the lab chooses by itself".to_owned(),
+        }
+    }
+}
+
+impl Docker {
+    /// Connects, and makes sure of the engine's image; `progress` hears about anything slow.
+    ///
+    /// # Errors
+    /// No container engine, or no image.
+    pub async fn prepare(
+        engine: Engine,
+        labels: Labels,
+        progress: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Self, DockerError> {
+        let api = connect::connect().await?;
+        let addressing = addressing(&api).await?;
+        let image = image::ensure(&api, &engine, progress).await?;
+        Ok(Self { api, engine, image, addressing, labels: Arc::new(labels) })
+    }
+
+    /// The same environment with another way to reach the nodes.
+    pub fn with_addressing(mut self, addressing: Addressing) -> Self {
+        self.addressing = addressing;
+        self
+    }
+
+    /// How the host reaches the nodes.
+    pub fn addressing(&self) -> Addressing {
+        self.addressing
+    }
+
+    /// The server engine that nodes run.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The image that nodes run.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The labels of everything that is made here.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The machine, as the container engine sees it.
+    pub async fn host(&self) -> Host {
+        host(&self.api).await
+    }
+
+    /// Everything that carries this lab's label, whoever made it.
+    ///
+    /// # Errors
+    /// The container engine does not answer.
+    pub async fn leftovers(&self) -> Result<Leftovers, DockerError> {
+        sweep::find(&self.api, &Scope::Lab(self.labels.lab.clone())).await
+    }
+
+    /// Removes everything that carries this lab's label.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub async fn tear_down(&self) -> Result<Leftovers, DockerError> {
+        sweep::remove(&self.api, &Scope::Lab(self.labels.lab.clone())).await
+    }
+}
+
+/// The machine, as the container engine sees it; blanks for what it does not say.
+pub async fn host(api: &Api) -> Host {
+    let info = api.info().await.unwrap_or_default();
+    let version = api.version().await.unwrap_or_default();
+    Host {
+        os: [info.operating_system, info.kernel_version].into_iter().flatten().collect::<Vec<_>>().join(", kernel "),
+        arch: info.architecture.unwrap_or_default(),
+        cpus: info.ncpu.unwrap_or(0).unsigned_abs(),
+        memory_bytes: info.mem_total.unwrap_or(0).unsigned_abs(),
+        container_engine: format!("Docker {}", version.version.unwrap_or_default()),
+    }
+}
+
+/// `LAB_ADDRESSING`, else direct where the container engine shares the host's kernel.
+async fn addressing(api: &Api) -> Result<Addressing, DockerError> {
+    match std::env::var("LAB_ADDRESSING").as_deref() {
+        Ok("direct") => return Ok(Addressing::Direct),
+        Ok("mapped") => return Ok(Addressing::Mapped),
+        Ok("") | Err(_) => {}
+        Ok(other) => return Err(DockerError::Addressing(other.to_owned())),
+    }
+    let info = api.info().await.map_err(DockerError::api("asking the container engine about itself"))?;
+    let ours = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let shared = info.kernel_version.is_some_and(|kernel| kernel.trim() == ours.trim());
+    let desktop = info.operating_system.is_some_and(|os| os.contains("Desktop"));
+    Ok(if shared && !desktop { Addressing::Direct } else { Addressing::Mapped })
+}

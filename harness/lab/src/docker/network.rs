@@ -1,0 +1,84 @@
+//! A lab's network: a bridge with a subnet of its own, so that node addresses can be fixed.
+
+use std::net::Ipv4Addr;
+
+use bollard::models::{
+    EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkDisconnectRequest,
+};
+
+use super::{Docker, DockerError};
+
+/// Labs at once on one machine: /28 subnets of 10.213.0.0/16, with 13 addresses each.
+const SUBNETS: u16 = 4096;
+/// Tried before giving up; labs that die give theirs back.
+const TRIES: usize = 64;
+
+/// A bridge network.
+#[derive(Debug, Clone)]
+pub struct Network {
+    name: String,
+    base: Ipv4Addr,
+}
+
+impl Network {
+    /// A new network, labelled as its lab is.
+    ///
+    /// # Errors
+    /// No subnet is free, or the container engine refused.
+    pub async fn create(docker: &Docker, name: &str) -> Result<Self, DockerError> {
+        for _ in 0..TRIES {
+            let base = Ipv4Addr::from_bits(Ipv4Addr::new(10, 213, 0, 0).to_bits() + u32::from(fastrand::u16(..SUBNETS)) * 16);
+            let pool = IpamConfig { subnet: Some(format!("{base}/28")), ..IpamConfig::default() };
+            let request = NetworkCreateRequest {
+                name: name.to_owned(),
+                labels: Some(docker.labels().to_map()),
+                ipam: Some(Ipam { config: Some(vec![pool]), ..Ipam::default() }),
+                ..NetworkCreateRequest::default()
+            };
+            match docker.api().create_network(request).await {
+                Ok(_) => return Ok(Self { name: name.to_owned(), base }),
+                // "Pool overlaps with other one on this address space": somebody has this subnet.
+                Err(error) if error.to_string().contains("overlap") => {}
+                Err(error) => return Err(DockerError::api(format!("creating network `{name}`"))(error)),
+            }
+        }
+        Err(DockerError::NoSubnet { tried: TRIES })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// Something is still attached to it.
+    pub async fn remove(&self, docker: &Docker) -> Result<(), DockerError> {
+        let doing = format!("removing network `{}`", self.name);
+        docker.api().remove_network(&self.name).await.map_err(DockerError::api(doing))
+    }
+
+    /// The address of the node with this index; `.1` is the gateway.
+    pub(crate) fn address(&self, index: usize) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.base.to_bits() + 2 + u32::try_from(index).expect("a lab has few nodes"))
+    }
+
+    /// Attaches a container at a fixed address.
+    pub(crate) async fn attach(&self, docker: &Docker, container: &str, address: Ipv4Addr) -> Result<(), DockerError> {
+        let ipam = EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() };
+        let endpoint = EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() };
+        let request =
+            NetworkConnectRequest { container: container.to_owned(), endpoint_config: Some(endpoint) };
+        let doing = format!("attaching `{container}` to `{}` at {address}", self.name);
+        docker.api().connect_network(&self.name, request).await.map_err(DockerError::api(doing))
+    }
+
+    /// Takes a container off; open connections go silent.
+    pub(crate) async fn detach(&self, docker: &Docker, container: &str) -> Result<(), DockerError> {
+        let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
+        let doing = format!("taking `{container}` off `{}`", self.name);
+        docker.api().disconnect_network(&self.name, request).await.map_err(DockerError::api(doing))
+    }
+}

@@ -1,0 +1,444 @@
+//! A node: one server in one container, at one address for life.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bollard::{
+    exec::{CreateExecOptions, StartExecResults},
+    query_parameters::{
+        KillContainerOptionsBuilder, LogsOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
+    },
+};
+use futures_util::StreamExt;
+use lab_report::NodeId;
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, aio::MultiplexedConnection};
+use testcontainers_modules::{
+    redis::Redis,
+    testcontainers::{
+        ContainerAsync, ImageExt,
+        core::{IntoContainerPort, Mount},
+        runners::AsyncRunner,
+    },
+};
+
+use super::{Addressing, Docker, DockerError, Network, PORT};
+use crate::wait::{self, Seen};
+
+/// PID 1 of every node; see the script.
+const SUPERVISOR: &str = include_str!("supervisor.sh");
+/// Ends the name of a container that outlives its lab because somebody asked for it.
+pub(super) const KEPT: &str = "-kept";
+/// From starting a server to its first `PONG`: tens of milliseconds, on a busy machine seconds.
+const START: Duration = Duration::from_secs(20);
+
+/// What to run as a node.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Its name in the topology: `lab-001`.
+    pub id: NodeId,
+    /// Its availability zone: a label.
+    pub zone: String,
+    /// Its place in the topology; fixes its address.
+    pub index: usize,
+    /// Server settings, as in `redis.conf`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A server in a container. Its address survives a stop; its data, in memory, does not.
+pub struct Node {
+    id: NodeId,
+    zone: String,
+    docker: Docker,
+    network: Network,
+    container: String,
+    address: Ipv4Addr,
+    reach: Mutex<SocketAddr>,
+    connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
+    handle: Mutex<Option<ContainerAsync<Redis>>>,
+}
+
+/// Why a node did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The server refused, or the connection to it failed.
+    #[error("{node} answered `{command}` with: {source}")]
+    Command {
+        /// Which node.
+        node: NodeId,
+        /// What it was asked.
+        command: String,
+        /// What came back.
+        source: RedisError,
+    },
+    /// The container engine refused.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// The container did not start.
+    #[error("node `{node}` did not start")]
+    Start {
+        /// Which node.
+        node: NodeId,
+        /// What testcontainers says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It did not reach a state in time.
+    #[error("{node}: {source}{log}")]
+    TimedOut {
+        /// Which node.
+        node: NodeId,
+        /// Which state.
+        source: wait::TimedOut,
+        /// The end of its log.
+        log: String,
+    },
+}
+
+impl Node {
+    /// Starts a node and waits until its server answers.
+    ///
+    /// # Errors
+    /// The container engine refused, or the server does not answer: then the error holds its log.
+    pub async fn launch(docker: &Docker, network: &Network, launch: Launch) -> Result<Arc<Self>, NodeError> {
+        let container = format!("{}-{}", docker.labels().lab, launch.id);
+        let mapped = docker.addressing() == Addressing::Mapped;
+        let (name, tag) = docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));
+        let mut command = vec!["sh".to_owned(), "-c".to_owned(), SUPERVISOR.to_owned(), launch.id.to_string()];
+        command.push(docker.engine().server().to_owned());
+        for (setting, value) in &launch.settings {
+            command.push(format!("--{setting}"));
+            // A list of several words, as in `client-output-buffer-limit replica 1mb 1mb 0`.
+            match value.is_empty() {
+                true => command.push(String::new()),
+                false => command.extend(value.split(' ').map(str::to_owned)),
+            }
+        }
+        let mut request = Redis::default()
+            .with_name(name)
+            .with_tag(tag)
+            .with_container_name(&container)
+            .with_cmd(command)
+            .with_network(network.name())
+            .with_labels(docker.labels().to_map())
+            .with_label("failover-lab.node", launch.id.as_str())
+            .with_label("failover-lab.zone", &launch.zone)
+            // Instead of the volume that official images would make; gone with the container.
+            .with_mount(Mount::tmpfs_mount("/data"))
+            // Asked over the protocol below, not read from a log.
+            .with_ready_conditions(Vec::new())
+            .with_host_config_modifier(move |host| {
+                host.publish_all_ports = Some(false);
+                for binding in host.port_bindings.iter_mut().flatten().filter_map(|(_, b)| b.as_mut()).flatten() {
+                    binding.host_ip = Some(Ipv4Addr::LOCALHOST.to_string());
+                }
+            });
+        if mapped {
+            request = request.with_mapped_port(0, PORT.tcp());
+        }
+        let handle = request
+            .start()
+            .await
+            .map_err(|source| NodeError::Start { node: launch.id.clone(), source: Box::new(source) })?;
+        // testcontainers cannot ask for an address, and one that the bridge hands out is given to
+        // somebody else when the node stops: fix it before anybody learns of the node.
+        let address = network.address(launch.index);
+        network.detach(docker, &container).await?;
+        network.attach(docker, &container, address).await?;
+        let node = Self {
+            id: launch.id,
+            zone: launch.zone,
+            docker: docker.clone(),
+            network: network.clone(),
+            container,
+            address,
+            reach: Mutex::new((address, PORT).into()),
+            connection: tokio::sync::Mutex::default(),
+            handle: Mutex::new(Some(handle)),
+        };
+        node.find_address().await?;
+        node.answers().await?;
+        Ok(Arc::new(node))
+    }
+
+    /// Its name in the topology.
+    pub fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    /// Its availability zone.
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
+    /// The name of its container.
+    pub fn container(&self) -> &str {
+        &self.container
+    }
+
+    /// Its address on the lab's network: what other nodes call it.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Where this process reaches it.
+    pub fn reach(&self) -> SocketAddr {
+        *self.reach.lock().expect("no panic while held")
+    }
+
+    /// Asks the server, on a connection that is made anew when it broke.
+    ///
+    /// # Errors
+    /// The server refused, did not answer within a second, or cannot be reached.
+    pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> Result<T, NodeError> {
+        self.ask_within(command, Duration::from_secs(1)).await
+    }
+
+    /// [`Node::ask`] with a time limit of one's own.
+    ///
+    /// # Errors
+    /// As for [`Node::ask`].
+    pub async fn ask_within<T: FromRedisValue>(&self, command: &[&str], limit: Duration) -> Result<T, NodeError> {
+        let mut words = command.iter();
+        let mut cmd = Cmd::new();
+        words.by_ref().for_each(|word| {
+            cmd.arg(*word);
+        });
+        let answer = tokio::time::timeout(limit, async {
+            let mut connection = self.connection().await?;
+            cmd.query_async(&mut connection).await
+        })
+        .await
+        .unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
+        if let Err(error) = &answer
+            && !matches!(error.code(), Some(_))
+        {
+            self.connection.lock().await.take();
+        }
+        answer.map_err(|source| NodeError::Command { node: self.id.clone(), command: command.join(" "), source })
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
+        let mut slot = self.connection.lock().await;
+        if let Some(connection) = &*slot {
+            return Ok(connection.clone());
+        }
+        let connection = self.connect(Duration::from_secs(1)).await?;
+        *slot = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// A connection of one's own.
+    ///
+    /// # Errors
+    /// The server cannot be reached within `limit`.
+    pub async fn connect(&self, limit: Duration) -> Result<MultiplexedConnection, RedisError> {
+        let reach = self.reach();
+        let client = redis::Client::open((reach.ip().to_string(), reach.port()))?;
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(None);
+        client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// Its `INFO`, all sections.
+    ///
+    /// # Errors
+    /// As for [`Node::ask`].
+    pub async fn info(&self) -> Result<crate::info::Info, NodeError> {
+        Ok(crate::info::Info::parse(&self.ask::<String>(&["INFO"]).await?))
+    }
+
+    /// Runs `redis-cli` inside the container, as on the node's own console: needs no network.
+    ///
+    /// # Errors
+    /// The container does not run.
+    pub async fn console(&self, command: &[&str]) -> Result<String, NodeError> {
+        let mut words = vec![self.docker.engine().cli()];
+        words.extend(command);
+        Ok(exec(&self.docker, &self.container, &words).await?)
+    }
+
+    /// The last lines of the server's log.
+    pub async fn log_tail(&self, lines: usize) -> String {
+        let options =
+            LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let mut stream = self.docker.api().logs(&self.container, Some(options));
+        let mut log = String::new();
+        while let Some(Ok(chunk)) = stream.next().await {
+            log.push_str(&chunk.to_string());
+        }
+        log
+    }
+
+    /// Kills the server process, as a crash would: the address answers with resets.
+    pub(super) async fn kill_server(&self) -> Result<(), DockerError> {
+        self.signal("SIGUSR1").await
+    }
+
+    /// Stops the whole container, as a power cut would: the address goes silent.
+    pub(super) async fn kill_container(&self) -> Result<(), DockerError> {
+        self.signal("SIGKILL").await
+    }
+
+    /// Freezes every process: sockets stay open and say nothing.
+    pub(super) async fn pause(&self) -> Result<(), DockerError> {
+        let doing = format!("pausing `{}`", self.container);
+        self.docker.api().pause_container(&self.container).await.map_err(DockerError::api(doing))
+    }
+
+    /// Lets a paused node go on where it was. One that is not paused goes on anyway.
+    pub(super) async fn unpause(&self) -> Result<(), DockerError> {
+        match self.docker.api().unpause_container(&self.container).await {
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 409 | 500, .. }) => Ok(()),
+            other => other.map_err(DockerError::api(format!("unpausing `{}`", self.container))),
+        }
+    }
+
+    /// Takes the node off the network.
+    pub(super) async fn unplug(&self) -> Result<(), DockerError> {
+        self.network.detach(&self.docker, &self.container).await
+    }
+
+    /// Puts the node back at its address.
+    pub(super) async fn plug(&self) -> Result<(), NodeError> {
+        self.network.attach(&self.docker, &self.container, self.address).await?;
+        self.find_address().await
+    }
+
+    /// Brings up an empty server, whatever became of the last one: crashed, stopped or frozen.
+    ///
+    /// # Errors
+    /// The container engine refused, or the server does not answer.
+    pub async fn restart(&self) -> Result<(), NodeError> {
+        self.connection.lock().await.take();
+        let doing = || format!("looking at `{}`", self.container);
+        let state = self.docker.api().inspect_container(&self.container, None).await.map_err(DockerError::api(doing()))?;
+        let state = state.state.unwrap_or_default();
+        if state.paused == Some(true) {
+            self.kill_container().await?;
+        }
+        if state.running == Some(true) && state.paused != Some(true) {
+            self.kill_server().await?;
+            self.signal("SIGUSR2").await?;
+        } else {
+            self.start_container().await?;
+        }
+        self.find_address().await?;
+        self.answers().await
+    }
+
+    async fn start_container(&self) -> Result<(), NodeError> {
+        // A container that was killed a moment ago may still count as running, and then is not started.
+        let what = "its container to run again";
+        let running = wait::until(what, START, Duration::from_millis(20), async || {
+            let api = self.docker.api();
+            if let Err(error) = api.start_container(&self.container, None::<StartContainerOptions>).await {
+                return Seen::NotYet(error.to_string());
+            }
+            match api.inspect_container(&self.container, None).await {
+                Ok(found) if found.state.as_ref().and_then(|state| state.running) == Some(true) => Seen::Ready(()),
+                Ok(found) => Seen::NotYet(format!("{:?}", found.state.and_then(|state| state.status))),
+                Err(error) => Seen::NotYet(error.to_string()),
+            }
+        });
+        self.in_time(running.await).await
+    }
+
+    async fn signal(&self, signal: &str) -> Result<(), DockerError> {
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        let doing = format!("sending {signal} to `{}`", self.container);
+        self.docker.api().kill_container(&self.container, Some(options)).await.map_err(DockerError::api(doing))
+    }
+
+    /// Published ports change with every start and every network; bridge addresses here never do.
+    async fn find_address(&self) -> Result<(), NodeError> {
+        if self.docker.addressing() == Addressing::Direct {
+            return Ok(());
+        }
+        let what = "its published port";
+        let port = wait::until(what, START, Duration::from_millis(20), async || {
+            let found = self.docker.api().inspect_container(&self.container, None).await.ok();
+            let ports = found.and_then(|found| found.network_settings).and_then(|settings| settings.ports);
+            let bindings = ports.unwrap_or_default().remove(&format!("{PORT}/tcp")).flatten().unwrap_or_default();
+            match bindings.iter().find_map(|binding| binding.host_port.as_ref()?.parse().ok()) {
+                Some(port) => Seen::Ready(port),
+                None => Seen::NotYet("none".to_owned()),
+            }
+        });
+        let port: u16 = self.in_time(port.await).await?;
+        *self.reach.lock().expect("no panic while held") = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Ok(())
+    }
+
+    async fn answers(&self) -> Result<(), NodeError> {
+        let answer = wait::until("its server to answer", START, Duration::from_millis(5), async || {
+            match self.ask_within::<String>(&["PING"], Duration::from_millis(500)).await {
+                Ok(_) => Seen::Ready(()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            }
+        });
+        self.in_time(answer.await).await
+    }
+
+    async fn in_time<T>(&self, result: Result<T, wait::TimedOut>) -> Result<T, NodeError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(source) => {
+                let log = format!("\n{}", self.log_tail(10).await);
+                Err(NodeError::TimedOut { node: self.id.clone(), source, log })
+            }
+        }
+    }
+
+    /// Removes the container.
+    ///
+    /// # Errors
+    /// The container engine refused.
+    pub async fn remove(&self) -> Result<(), NodeError> {
+        let handle = self.handle.lock().expect("no panic while held").take();
+        match handle {
+            Some(handle) => handle
+                .rm()
+                .await
+                .map_err(|source| NodeError::Start { node: self.id.clone(), source: Box::new(source) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the container to outlive its lab, and any sweep but an explicit one.
+    ///
+    /// # Errors
+    /// The container engine refused.
+    pub async fn keep(&self) -> Result<String, NodeError> {
+        if let Some(handle) = self.handle.lock().expect("no panic while held").take() {
+            // testcontainers removes what is dropped.
+            std::mem::forget(handle);
+        }
+        let kept = format!("{}{KEPT}", self.container);
+        let options = RenameContainerOptionsBuilder::new().name(&kept).build();
+        let doing = format!("renaming `{}`", self.container);
+        self.docker.api().rename_container(&self.container, options).await.map_err(DockerError::api(doing))?;
+        Ok(kept)
+    }
+}
+
+/// Runs a command in a container and returns what it printed.
+pub(super) async fn exec(docker: &Docker, container: &str, command: &[&str]) -> Result<String, DockerError> {
+    let doing = || format!("running `{}` in `{container}`", command.join(" "));
+    let options = CreateExecOptions {
+        cmd: Some(command.to_vec()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        ..CreateExecOptions::default()
+    };
+    let exec = docker.api().create_exec(container, options).await.map_err(DockerError::api(doing()))?;
+    let started = docker.api().start_exec(&exec.id, None).await.map_err(DockerError::api(doing()))?;
+    let mut printed = String::new();
+    if let StartExecResults::Attached { mut output, .. } = started {
+        while let Some(chunk) = output.next().await {
+            printed.push_str(&chunk.map_err(DockerError::api(doing()))?.to_string());
+        }
+    }
+    Ok(printed)
+}

@@ -1,0 +1,9 @@
+# PID 1 of a node. It outlives the server, so that a crash kills the process and not the container:
+# clients get a reset from an address that still answers. USR1 kills the server, USR2 starts it again.
+start() { "$@" & server=$!; }
+trap 'kill -KILL "$server"' USR1
+trap 'start "$@"' USR2
+trap 'kill -TERM "$server"; wait "$server"; exit 0' TERM
+start "$@"
+sleep infinity & keeper=$!
+while kill -0 "$keeper" 2>/dev/null; do wait "$keeper"; done

@@ -1,0 +1,224 @@
+//! Removing what labs made: by label, so that it works for whoever comes after a dead process.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Mutex,
+    time::Duration,
+};
+
+use bollard::{
+    Docker as Api,
+    query_parameters::{
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+    },
+};
+use futures_util::future::join_all;
+
+use crate::wait::{self, Seen};
+
+use super::{DockerError, LAB_LABEL, OWNER_LABEL, Owner, RUN_LABEL};
+
+/// Whose things.
+#[derive(Debug, Clone)]
+pub enum Scope {
+    /// One lab's.
+    Lab(String),
+    /// Those of every lab of a run.
+    Run(String),
+    /// Every lab's, of any run.
+    Everything,
+}
+
+/// A container, network or volume of a lab.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Thing {
+    id: String,
+    /// Its name.
+    pub name: String,
+    /// The lab that made it.
+    pub lab: String,
+    /// The process that looks after it, where its label can be read.
+    pub owner: Option<String>,
+}
+
+/// What there is of a lab.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Containers, running or not.
+    pub containers: BTreeSet<Thing>,
+    /// Networks.
+    pub networks: BTreeSet<Thing>,
+    /// Volumes.
+    pub volumes: BTreeSet<Thing>,
+}
+
+impl Leftovers {
+    /// Nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many things.
+    pub fn len(&self) -> usize {
+        self.containers.len() + self.networks.len() + self.volumes.len()
+    }
+
+    /// The names of all of them.
+    pub fn names(&self) -> Vec<String> {
+        let kinds = [("container", &self.containers), ("network", &self.networks), ("volume", &self.volumes)];
+        kinds.into_iter().flat_map(|(kind, all)| all.iter().map(move |thing| format!("{kind} {}", thing.name))).collect()
+    }
+
+    /// The processes that look after them.
+    pub fn owners(&self) -> Vec<Owner> {
+        let labels: BTreeSet<&String> = self.things().filter_map(|thing| thing.owner.as_ref()).collect();
+        labels.into_iter().filter_map(|label| Owner::parse(label)).collect()
+    }
+
+    fn things(&self) -> impl Iterator<Item = &Thing> {
+        self.containers.iter().chain(&self.networks).chain(&self.volumes)
+    }
+
+    fn extend(&mut self, more: Self) {
+        self.containers.extend(more.containers);
+        self.networks.extend(more.networks);
+        self.volumes.extend(more.volumes);
+    }
+
+    fn keep(&mut self, wanted: impl Fn(&Thing) -> bool) {
+        self.containers.retain(&wanted);
+        self.networks.retain(&wanted);
+        self.volumes.retain(&wanted);
+    }
+}
+
+/// What there is in `scope`.
+///
+/// # Errors
+/// The container engine does not answer.
+pub(super) async fn find(api: &Api, scope: &Scope) -> Result<Leftovers, DockerError> {
+    let label = match scope {
+        Scope::Lab(lab) => format!("{LAB_LABEL}={lab}"),
+        Scope::Run(run) => format!("{RUN_LABEL}={run}"),
+        Scope::Everything => RUN_LABEL.to_owned(),
+    };
+    let filter = HashMap::from([("label".to_owned(), vec![label])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+    let containers = api.list_containers(Some(options)).await.map_err(DockerError::api("listing containers"))?;
+    let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
+    let networks = api.list_networks(Some(options)).await.map_err(DockerError::api("listing networks"))?;
+    let options = ListVolumesOptionsBuilder::new().filters(&filter).build();
+    let volumes = api.list_volumes(Some(options)).await.map_err(DockerError::api("listing volumes"))?;
+    Ok(Leftovers {
+        containers: containers
+            .into_iter()
+            .map(|c| {
+                let name = c.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned());
+                thing(c.id.unwrap_or_default(), name.unwrap_or_default(), &c.labels.unwrap_or_default())
+            })
+            .collect(),
+        networks: networks
+            .into_iter()
+            .map(|n| thing(n.id.unwrap_or_default(), n.name.unwrap_or_default(), &n.labels.unwrap_or_default()))
+            .collect(),
+        volumes: volumes
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|v| thing(v.name.clone(), v.name, &v.labels))
+            .collect(),
+    })
+}
+
+fn thing(id: String, name: String, labels: &HashMap<String, String>) -> Thing {
+    Thing {
+        id,
+        name,
+        lab: labels.get(LAB_LABEL).cloned().unwrap_or_default(),
+        owner: labels.get(OWNER_LABEL).cloned(),
+    }
+}
+
+/// Removes what there is in `scope`, and says what it was.
+///
+/// # Errors
+/// Something could not be removed, named in the error.
+pub async fn remove(api: &Api, scope: &Scope) -> Result<Leftovers, DockerError> {
+    // A lab that is being made goes on making things for a moment: look again until there is nothing.
+    let removed = Mutex::new(Leftovers::default());
+    let what = "everything of the lab to be gone";
+    wait::until(what, Duration::from_secs(30), Duration::from_millis(50), async || {
+        let found = match find(api, scope).await {
+            Ok(found) if found.is_empty() => return Seen::Ready(Ok(())),
+            Ok(found) => found,
+            Err(error) => return Seen::Ready(Err(error)),
+        };
+        if let Err(error) = remove_all(api, &found).await {
+            return Seen::Ready(Err(error));
+        }
+        let names = found.names().join(", ");
+        removed.lock().expect("no panic while held").extend(found);
+        Seen::NotYet(names)
+    })
+    .await
+    .map_err(|source| DockerError::Api { doing: "removing a lab".to_owned(), source: Box::new(source) })??;
+    Ok(removed.into_inner().expect("no panic while held"))
+}
+
+/// Removes what labs left whose process has ended, except what somebody asked to keep.
+///
+/// # Errors
+/// Something could not be removed, named in the error.
+pub async fn sweep_dead(api: &Api) -> Result<Leftovers, DockerError> {
+    let mut found = find(api, &Scope::Everything).await?;
+    let kept: BTreeSet<String> = found
+        .containers
+        .iter()
+        .filter(|container| container.name.ends_with(super::node::KEPT))
+        .map(|container| container.lab.clone())
+        .collect();
+    found.keep(|thing| {
+        let dead = thing.owner.as_deref().and_then(Owner::parse).is_some_and(|owner| !owner.may_be_alive());
+        dead && !kept.contains(&thing.lab)
+    });
+    remove_all(api, &found).await?;
+    Ok(found)
+}
+
+async fn remove_all(api: &Api, found: &Leftovers) -> Result<(), DockerError> {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    let containers = found.containers.iter().map(|container| {
+        let options = options.clone();
+        async move {
+            let result = api.remove_container(&container.id, Some(options)).await;
+            gone(result, || format!("removing container `{}`", container.name))
+        }
+    });
+    join_all(containers).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    let networks = found.networks.iter().map(|network| async move {
+        let result = api.remove_network(&network.id).await;
+        gone(result, || format!("removing network `{}`", network.name))
+    });
+    join_all(networks).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    for volume in &found.volumes {
+        let options = RemoveVolumeOptionsBuilder::new().force(true).build();
+        let result = api.remove_volume(&volume.id, Some(options)).await;
+        gone(result, || format!("removing volume `{}`", volume.name))?;
+    }
+    Ok(())
+}
+
+/// Gone already is as good as removed, and so is being removed by somebody else just now.
+fn gone(result: Result<(), bollard::errors::Error>, doing: impl Fn() -> String) -> Result<(), DockerError> {
+    match result {
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+        // A container that was attached a moment ago still counts as an endpoint: the next look gets it.
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 403, message })
+            if message.contains("active endpoints") =>
+        {
+            Ok(())
+        }
+        other => other.map_err(DockerError::api(doing())),
+    }
+}

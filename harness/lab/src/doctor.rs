@@ -1,0 +1,387 @@
+//! What this machine has and lacks, before anything is started.
+
+mod kernel;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+    path::Path,
+    process::Stdio,
+    str::FromStr,
+    time::Duration,
+};
+
+use bollard::{
+    Docker,
+    errors::Error,
+    models::SystemInfo,
+    query_parameters::{InspectNetworkOptions, ListContainersOptionsBuilder},
+};
+use serde::Serialize;
+use sysinfo::Disks;
+
+use crate::{
+    connect,
+    engine::Engine,
+    image::{self, Offer},
+};
+
+/// On every container of a lab: the run it belongs to.
+const RUN_LABEL: &str = "failover-lab.run";
+/// The oldest protocol the lab speaks: Docker 20.10.
+const OLDEST_API: (u32, u32) = (1, 41);
+const LITTLE_DISK: u64 = 5_000_000_000;
+/// A cluster of six nodes with its clients, and room for the container engine.
+const LITTLE_MEMORY: u64 = 2 << 30;
+/// A question that has no answer by then is reported as having none.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How it stands with one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// Some labs may not run, or it cannot be told.
+    Warn,
+    /// No lab runs.
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it stands with it.
+    pub state: State,
+    /// What was seen.
+    pub detail: String,
+    /// What to do about it, when there is something to do.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, state: State::Ok, detail: detail.into(), hint: None }
+    }
+
+    fn warn(name: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name, state: State::Warn, detail: detail.into(), hint: Some(hint.into()) }
+    }
+
+    fn fail(name: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name, state: State::Fail, detail: detail.into(), hint: Some(hint.into()) }
+    }
+}
+
+/// Looks at everything a lab on `engine` needs. The container engine comes first; without one, what
+/// depends on it is unknown. Nothing is started, pulled or changed.
+pub async fn examine(engine: &Engine) -> Vec<Finding> {
+    let (reached, info) = match connect::connect().await {
+        Ok(docker) => match bounded(docker.info()).await {
+            Ok(info) => (Ok(docker), info),
+            Err(why) => (Err((why, "see whether `docker info` answers".to_owned())), SystemInfo::default()),
+        },
+        Err(error) => (Err((error.to_string(), error.hint())), SystemInfo::default()),
+    };
+    match reached {
+        Ok(docker) => {
+            let (container_engine, (image, registry), addressing, leftovers) = futures_util::join!(
+                container_engine(&docker),
+                images(&docker, engine),
+                addressing(&docker, &info),
+                leftovers(&docker)
+            );
+            let mut findings =
+                vec![container_engine, image, registry, disk(&info), memory(&info), nextest().await];
+            findings.extend(kernel::examine(info.kernel_version.as_deref()).await);
+            findings.extend([addressing, leftovers]);
+            findings
+        }
+        Err((detail, hint)) => {
+            let unknown = |name| {
+                Finding::warn(name, "unknown without a container engine", "start the container engine first")
+            };
+            let mut findings = vec![Finding::fail("container engine", detail, hint)];
+            findings.extend(["engine image", "registry", "disk", "memory"].map(unknown));
+            findings.push(nextest().await);
+            findings.extend(kernel::NAMES.map(unknown));
+            findings.extend(["addressing", "leftovers"].map(unknown));
+            findings
+        }
+    }
+}
+
+async fn bounded<T>(question: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, question).await {
+        Ok(answer) => answer.map_err(|error| match error {
+            Error::DockerResponseServerError { message, .. } => message,
+            other => other.to_string(),
+        }),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+async fn container_engine(docker: &Docker) -> Finding {
+    const NAME: &str = "container engine";
+    let version = match bounded(docker.version()).await {
+        Ok(version) => version,
+        Err(why) => return Finding::fail(NAME, why, "see whether `docker version` answers"),
+    };
+    let product = version.platform.map(|platform| platform.name).filter(|name| !name.is_empty());
+    let api = version.api_version.unwrap_or_default();
+    let detail = format!(
+        "{} {}, API {api}",
+        product.as_deref().unwrap_or("Docker"),
+        version.version.as_deref().unwrap_or("of unknown version")
+    );
+    if parse_api(&api).is_some_and(|api| api >= OLDEST_API) {
+        Finding::ok(NAME, detail)
+    } else {
+        let hint = "the lab needs API 1.41: Docker 20.10 or newer, or Podman 4 or newer";
+        Finding::fail(NAME, detail, hint)
+    }
+}
+
+fn parse_api(api: &str) -> Option<(u32, u32)> {
+    let (major, minor) = api.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The engine's image, and the registry it would come from.
+async fn images(docker: &Docker, engine: &Engine) -> (Finding, Finding) {
+    const IMAGE: &str = "engine image";
+    const REGISTRY: &str = "registry";
+    let reference = engine.registry_image();
+    let (present, offer) = futures_util::join!(
+        tokio::time::timeout(PATIENCE, image::present(docker, engine)),
+        image::offer(docker, engine, PATIENCE)
+    );
+    let present = present.ok().and_then(Result::ok).flatten();
+    let needed = present.is_none();
+
+    let image = match (present, &offer) {
+        (Some(found), _) => Finding::ok(IMAGE, format!("{}, {}", found.reference, found.origin)),
+        (None, Offer::Has) => Finding::ok(IMAGE, format!("{reference} will be pulled")),
+        (None, Offer::HasNot(why)) => Finding::fail(
+            IMAGE,
+            format!("the registry has no {reference}: {why}"),
+            "correct the image in fixtures/engines.toml, or choose another engine with LAB_ENGINE",
+        ),
+        (None, Offer::NoAnswer(_)) if image::buildable().await => {
+            let (local, suite) = (engine.local_image(), &engine.debian().suite);
+            Finding::ok(IMAGE, format!("{local} will be built from Debian {suite}, in a minute or two"))
+        }
+        (None, Offer::NoAnswer(_)) => Finding::fail(
+            IMAGE,
+            format!("no image for {engine}, no registry, and nothing to build it with"),
+            "give the container engine a registry; or `docker load` the image; or on Debian install mmdebstrap",
+        ),
+    };
+    let registry = match offer {
+        Offer::Has => Finding::ok(REGISTRY, format!("has {reference}")),
+        Offer::HasNot(why) | Offer::NoAnswer(why) if !needed => {
+            Finding::ok(REGISTRY, format!("not needed, and does not give {reference}: {why}"))
+        }
+        Offer::HasNot(why) | Offer::NoAnswer(why) => Finding::warn(
+            REGISTRY,
+            format!("does not give {reference}: {why}"),
+            "see whether `docker pull` works; behind a proxy the container engine itself needs its settings",
+        ),
+    };
+    (image, registry)
+}
+
+fn disk(info: &SystemInfo) -> Finding {
+    const NAME: &str = "disk";
+    let hint = "`docker system df` shows what takes the room, `docker system prune` removes what nobody uses";
+    let Some(root) = info.docker_root_dir.as_deref() else {
+        return Finding::warn(NAME, "the container engine does not say where its data is", hint);
+    };
+    // Inside a virtual machine the folder is not on this machine's disks.
+    if !is_local(info) {
+        return Finding::warn(NAME, format!("{root} is on another machine, its room is unknown"), hint);
+    }
+    let disks = Disks::new_with_refreshed_list();
+    let disk = disks
+        .iter()
+        .filter(|disk| Path::new(root).starts_with(disk.mount_point()))
+        .max_by_key(|disk| disk.mount_point().components().count());
+    match disk.map(sysinfo::Disk::available_space) {
+        Some(free) if free >= LITTLE_DISK => Finding::ok(NAME, format!("{} free at {root}", size(free))),
+        Some(free) => Finding::warn(NAME, format!("only {} free at {root}", size(free)), hint),
+        None => Finding::warn(NAME, format!("the disk of {root} is unknown"), hint),
+    }
+}
+
+fn memory(info: &SystemInfo) -> Finding {
+    const NAME: &str = "memory";
+    let total = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+    let mut available = total;
+    let mut detail = format!("{} for containers", size(total));
+    if is_local(info) {
+        let mut system = sysinfo::System::new();
+        system.refresh_memory();
+        available = system.available_memory();
+        detail = format!("{} available of {}", size(available), size(total));
+    }
+    if available >= LITTLE_MEMORY {
+        Finding::ok(NAME, detail)
+    } else {
+        let hint = "close something, or give Docker Desktop more memory: a cluster lab wants 2 GB";
+        Finding::warn(NAME, detail, hint)
+    }
+}
+
+async fn nextest() -> Finding {
+    const NAME: &str = "cargo-nextest";
+    let output = tokio::process::Command::new("cargo-nextest")
+        .args(["nextest", "--version"])
+        .stdin(Stdio::null())
+        .output();
+    match tokio::time::timeout(PATIENCE, output).await {
+        Ok(Ok(output)) if output.status.success() => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            Finding::ok(NAME, text.lines().next().unwrap_or_default())
+        }
+        _ => Finding::fail(
+            NAME,
+            "not found",
+            "`cargo install --locked cargo-nextest`, or a ready binary from https://nexte.st",
+        ),
+    }
+}
+
+/// Whether a container's own address can be reached from here.
+async fn addressing(docker: &Docker, info: &SystemInfo) -> Finding {
+    const NAME: &str = "addressing";
+    let hint =
+        "clients go through published ports and an address map; on Linux, Docker Engine as root avoids that";
+    if is_desktop(info) {
+        return Finding::warn(NAME, "Docker Desktop: containers are reached through published ports", hint);
+    }
+    let network = match bounded(docker.inspect_network("bridge", None::<InspectNetworkOptions>)).await {
+        Ok(network) => network,
+        Err(why) => {
+            return Finding::warn(NAME, format!("the bridge network cannot be looked at: {why}"), hint);
+        }
+    };
+    let subnets = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    let subnet = subnets.into_iter().find_map(|config| config.subnet?.parse::<Subnet>().ok());
+    match subnet {
+        Some(subnet) if subnet.is_ours() => Finding::ok(
+            NAME,
+            format!("this machine is on the bridge ({subnet}): containers are reached directly"),
+        ),
+        Some(subnet) => Finding::warn(NAME, format!("the bridge ({subnet}) is not this machine's"), hint),
+        None => Finding::warn(NAME, "the bridge has no IPv4 subnet", hint),
+    }
+}
+
+/// An IPv4 subnet: `172.17.0.0/16`.
+struct Subnet {
+    address: Ipv4Addr,
+    length: u32,
+}
+
+impl Subnet {
+    fn contains(&self, address: Ipv4Addr) -> bool {
+        (address.to_bits() ^ self.address.to_bits()).leading_zeros() >= self.length
+    }
+
+    /// Whether this machine would speak to it as a member: the address it would send from says so.
+    /// Nothing is sent.
+    fn is_ours(&self) -> bool {
+        let from = || {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            socket.connect((Ipv4Addr::from_bits(self.address.to_bits() + 2), 9))?;
+            socket.local_addr()
+        };
+        matches!(from().map(|from| from.ip()), Ok(IpAddr::V4(from)) if self.contains(from))
+    }
+}
+
+impl FromStr for Subnet {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, length) = text.split_once('/').ok_or(())?;
+        Ok(Self { address: address.parse().map_err(drop)?, length: length.parse().map_err(drop)? })
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+async fn leftovers(docker: &Docker) -> Finding {
+    const NAME: &str = "leftovers";
+    let filters = HashMap::from([("label", vec![RUN_LABEL])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    match bounded(docker.list_containers(Some(options))).await {
+        Ok(containers) if containers.is_empty() => Finding::ok(NAME, "none"),
+        Ok(containers) => Finding::warn(
+            NAME,
+            format!("{} containers of labs, running or dead", containers.len()),
+            format!("if no lab runs now: `docker rm -fv $(docker ps -aq --filter label={RUN_LABEL})`"),
+        ),
+        Err(why) => Finding::warn(NAME, format!("unknown: {why}"), "see whether `docker ps` answers"),
+    }
+}
+
+fn is_desktop(info: &SystemInfo) -> bool {
+    info.operating_system.as_deref().is_some_and(|name| name.contains("Docker Desktop"))
+}
+
+/// Whether the container engine shares this machine's kernel, and so its disks and memory.
+fn is_local(info: &SystemInfo) -> bool {
+    !is_desktop(info)
+        && info.name.is_some()
+        && info.name == sysinfo::System::host_name()
+        && info.kernel_version == sysinfo::System::kernel_version()
+}
+
+fn size(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocol_versions_are_numbers() {
+        assert!(parse_api("1.9").unwrap() < OLDEST_API);
+        assert!(parse_api("1.41").unwrap() >= OLDEST_API);
+        assert_eq!(parse_api(""), None);
+    }
+
+    #[test]
+    fn this_machine_is_on_its_own_network_only() {
+        let subnet = |text: &str| text.parse::<Subnet>().unwrap_or_else(|()| panic!("{text}"));
+        assert!(subnet("127.0.0.0/8").is_ours());
+        assert!(!subnet("198.51.100.0/24").is_ours(), "for documentation, nobody's");
+        assert!("fd00::/64".parse::<Subnet>().is_err());
+    }
+
+    #[test]
+    fn little_memory_is_a_warning() {
+        let finding = memory(&SystemInfo { mem_total: Some(1 << 30), ..Default::default() });
+        assert_eq!((finding.state, finding.detail.as_str()), (State::Warn, "1.1 GB for containers"));
+        assert!(finding.hint.is_some());
+    }
+
+    #[test]
+    fn a_disk_elsewhere_is_unknown() {
+        let info = SystemInfo {
+            docker_root_dir: Some("/var/lib/docker".to_owned()),
+            operating_system: Some("Docker Desktop".to_owned()),
+            ..Default::default()
+        };
+        assert_eq!(disk(&info).state, State::Warn);
+    }
+}

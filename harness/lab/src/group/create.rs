@@ -1,0 +1,176 @@
+//! Creating a group: start the nodes side by side, tell the replicas whom to follow, wait until the
+//! primary lists each of them online.
+
+use std::{
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::try_join_all;
+use lab_report::NodeId;
+use tokio::task::JoinSet;
+
+use super::{GroupError, Inner, MAX_NODES, ReplicationGroup, State, Status};
+use crate::{
+    docker::{Docker, Launch, Network, Node, NodeError, PORT},
+    endpoint::Records,
+    record::Recorder,
+    topology::Topology,
+    wait::{self, Seen},
+};
+
+/// From every server answering to every replica online: a disk-based full sync of an empty dataset takes
+/// tens of milliseconds; with the stock settings it waits `repl-diskless-sync-delay` (5 s) first.
+const BOOT: Duration = Duration::from_secs(30);
+/// Often enough for a boot that takes 50 ms to be measured to a few per cent.
+const BOOT_PACE: Duration = Duration::from_millis(2);
+
+/// How long the stages of a boot took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boot {
+    /// From nothing to every server answering.
+    pub containers: Duration,
+    /// From every server answering to all replicas online and `WAIT n` acknowledged by each.
+    pub replication: Duration,
+}
+
+impl ReplicationGroup {
+    /// Creates a group and waits until it is available.
+    ///
+    /// # Errors
+    /// The topology is outside ElastiCache's limits, or a node did not come up.
+    pub async fn create(
+        id: &str,
+        topology: &Topology,
+        docker: &Docker,
+        network: &Network,
+        recorder: &Recorder,
+    ) -> Result<(Self, Boot), GroupError> {
+        check(topology)?;
+        let records = Records::new(id, topology.endpoints.ttl, recorder.clone());
+        let inner = Inner {
+            id: id.to_owned(),
+            topology: topology.clone(),
+            docker: docker.clone(),
+            network: network.clone(),
+            records,
+            recorder: recorder.clone(),
+            state: Mutex::new(State::default()),
+            change: tokio::sync::Mutex::default(),
+            watchers: Mutex::new(JoinSet::new()),
+            retired: AtomicBool::new(false),
+        };
+        let group = Self(Arc::new(inner));
+        let boot = group.boot().await?;
+        Ok((group, boot))
+    }
+
+    async fn boot(&self) -> Result<Boot, GroupError> {
+        let start = Instant::now();
+        let launches = (0..=usize::from(self.0.topology.replicas)).map(|_| self.0.launch());
+        let nodes = try_join_all(launches).await?;
+        let running = Instant::now();
+        let (primary, replicas) = nodes.split_first().expect("a group has a primary");
+        {
+            let mut state = self.0.state();
+            state.members = nodes.clone();
+            state.primary = Some(primary.id().clone());
+        }
+        self.0.crown(primary).await?;
+        try_join_all(replicas.iter().map(|replica| self.0.follow(replica, primary))).await?;
+        self.0.all_online(primary, replicas.len(), BOOT, BOOT_PACE).await?;
+        let boot = Boot { containers: running - start, replication: running.elapsed() };
+        self.0.recorder.nodes(nodes.iter().map(|node| node.id().clone()).collect());
+        self.0.point_primary();
+        self.0.point_reader();
+        self.0.set_status(Status::Available);
+        nodes.iter().for_each(|node| self.watch(node));
+        Ok(boot)
+    }
+}
+
+/// ElastiCache's limits on a group, as CreateReplicationGroup states them.
+fn check(topology: &Topology) -> Result<(), GroupError> {
+    let nodes = usize::from(topology.replicas) + 1;
+    let refuse = |text: String| Err(GroupError::InvalidParameterValue(text));
+    if nodes > MAX_NODES {
+        return refuse(format!("NumCacheClusters is {nodes}; at most {MAX_NODES}"));
+    }
+    if topology.manager.automatic_failover && nodes < 2 {
+        return refuse("automatic failover needs a primary and at least one replica".to_owned());
+    }
+    if topology.manager.multi_az && !topology.manager.automatic_failover {
+        return refuse("Multi-AZ needs automatic failover".to_owned());
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Starts one more node, standing alone.
+    pub(super) async fn launch(&self) -> Result<Arc<Node>, NodeError> {
+        let index = {
+            let mut state = self.state();
+            state.next_index += 1;
+            state.next_index - 1
+        };
+        let id = NodeId::from(format!("{}-{:03}", self.id, index + 1));
+        let zone = self.topology.zone_of(index).to_owned();
+        let settings = self.topology.settings_of(index).into_iter().collect();
+        Node::launch(&self.docker, &self.network, Launch { id, zone, index, settings }).await
+    }
+
+    /// Makes a lone node fit to be a primary: in cluster mode it has to own the slots.
+    async fn crown(&self, node: &Node) -> Result<(), GroupError> {
+        if self.topology.cluster_mode {
+            node.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells a node to follow another.
+    pub(super) async fn follow(&self, node: &Node, primary: &Node) -> Result<(), GroupError> {
+        let (address, port) = (primary.address().to_string(), PORT.to_string());
+        if !self.topology.cluster_mode {
+            node.ask::<()>(&["REPLICAOF", &address, &port]).await?;
+            return Ok(());
+        }
+        let id: String = primary.ask(&["CLUSTER", "MYID"]).await?;
+        node.ask::<()>(&["CLUSTER", "MEET", &address, &port]).await?;
+        wait::until("the nodes to know each other", BOOT, Duration::from_millis(20), async || {
+            match node.ask::<()>(&["CLUSTER", "REPLICATE", &id]).await {
+                Ok(()) => Seen::Ready(()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Waits until the primary lists `count` replicas online, and each has acknowledged the stream's end.
+    pub(super) async fn all_online(
+        &self,
+        primary: &Node,
+        count: usize,
+        budget: Duration,
+        pace: Duration,
+    ) -> Result<(), GroupError> {
+        let wanted = count.to_string();
+        wait::until(&format!("{count} replicas online and acknowledging"), budget, pace, async || {
+            let info = match primary.ask::<String>(&["INFO", "replication"]).await {
+                Ok(text) => crate::info::Info::parse(&text),
+                Err(error) => return Seen::NotYet(error.to_string()),
+            };
+            let online = info.replicas().iter().filter(|replica| replica.state == "online").count();
+            if online < count {
+                return Seen::NotYet(info.replication());
+            }
+            match primary.ask::<usize>(&["WAIT", &wanted, "500"]).await {
+                Ok(acknowledged) if acknowledged >= count => Seen::Ready(()),
+                Ok(acknowledged) => Seen::NotYet(format!("{acknowledged} acknowledged")),
+                Err(error) => Seen::NotYet(error.to_string()),
+            }
+        })
+        .await?;
+        Ok(())
+    }
+}

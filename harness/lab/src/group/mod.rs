@@ -1,0 +1,286 @@
+//! The replication-group manager: what ElastiCache's control plane does for a replication group with
+//! cluster mode disabled, over real nodes.
+//!
+//! It creates a group, watches its nodes, promotes a replica when the primary is dead, repoints the
+//! endpoint names, brings dead nodes back as replicas, and says so in the events that ElastiCache
+//! documents. It knows nothing of HTTP: an API can be put in front of it.
+
+mod create;
+mod events;
+mod failover;
+mod scale;
+mod watch;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use lab_report::{NodeId, evidence::EndpointName, evidence::Source};
+use tokio::task::JoinSet;
+
+pub use create::Boot;
+pub use events::{GroupEvent, SourceType};
+pub use scale::Retain;
+
+use crate::{
+    docker::{Docker, Network, Node, NodeError},
+    endpoint::Records,
+    record::Recorder,
+    topology::{PrimaryTarget, ReaderTarget, Topology},
+    wait,
+};
+
+/// The id of the only node group of a replication group with cluster mode disabled.
+pub const NODE_GROUP: &str = "0001";
+/// ElastiCache's limit for one node group: a primary and five replicas.
+const MAX_NODES: usize = 6;
+
+/// A replication group. Clones are the same group.
+#[derive(Clone)]
+pub struct ReplicationGroup(Arc<Inner>);
+
+struct Inner {
+    id: String,
+    topology: Topology,
+    docker: Docker,
+    network: Network,
+    records: Records,
+    recorder: Recorder,
+    state: Mutex<State>,
+    /// Held for the length of anything that changes roles or members.
+    change: tokio::sync::Mutex<()>,
+    watchers: Mutex<JoinSet<()>>,
+    retired: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    status: Status,
+    members: Vec<Arc<Node>>,
+    primary: Option<NodeId>,
+    dead: Vec<NodeId>,
+    next_index: usize,
+    events: Vec<GroupEvent>,
+}
+
+/// The status of a group, as ElastiCache names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Status {
+    /// Its nodes are being started.
+    #[default]
+    Creating,
+    /// Every node is in place.
+    Available,
+    /// A change is under way.
+    Modifying,
+    /// It is going.
+    Deleting,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Creating => "creating",
+            Self::Available => "available",
+            Self::Modifying => "modifying",
+            Self::Deleting => "deleting",
+        })
+    }
+}
+
+/// What the control plane says of a group: the console's page.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The group's id.
+    pub id: String,
+    /// Where it stands.
+    pub status: Status,
+    /// The engine version that it was asked to run.
+    pub engine_version: String,
+    /// Promotes a replica when the primary is dead.
+    pub automatic_failover: bool,
+    /// Places nodes in more than one zone.
+    pub multi_az: bool,
+    /// The zones of its subnet group.
+    pub zones: Vec<String>,
+    /// Its nodes; the control plane's view of who is primary.
+    pub members: Vec<Member>,
+}
+
+/// A node of a group, as the control plane sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: NodeId,
+    /// Its availability zone.
+    pub zone: String,
+    /// The primary of its node group.
+    pub primary: bool,
+}
+
+/// Why the control plane refused or failed. The variants are named as ElastiCache's errors are.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// No such node group.
+    #[error("node group `{0}` not found; cluster mode disabled has one, `{NODE_GROUP}`")]
+    NodeGroupNotFound(String),
+    /// No such node in the group.
+    #[error("cache cluster `{0}` not found in the replication group")]
+    CacheClusterNotFound(NodeId),
+    /// Not in a state that allows it.
+    #[error("replication group is {0}, not available")]
+    InvalidReplicationGroupState(Status),
+    /// A value outside its range.
+    #[error("{0}")]
+    InvalidParameterValue(String),
+    /// There is nobody to fail over to.
+    #[error("no replica can be promoted")]
+    NoReplica,
+    /// A node did not do what it was told.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// It took too long.
+    #[error(transparent)]
+    TimedOut(#[from] wait::TimedOut),
+}
+
+impl ReplicationGroup {
+    /// The group's id.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The topology that it was made from.
+    pub fn topology(&self) -> &Topology {
+        &self.0.topology
+    }
+
+    /// The records of its endpoint names.
+    pub fn records(&self) -> &Records {
+        &self.0.records
+    }
+
+    /// What the control plane says of the group.
+    pub fn describe(&self) -> Description {
+        let state = self.0.state();
+        let topology = &self.0.topology;
+        let version = self.0.docker.engine().version().to_string();
+        Description {
+            id: self.0.id.clone(),
+            status: state.status,
+            engine_version: if topology.engine_version.is_empty() { version } else { topology.engine_version.clone() },
+            automatic_failover: topology.manager.automatic_failover,
+            multi_az: topology.manager.multi_az,
+            zones: topology.zones.clone(),
+            members: state
+                .members
+                .iter()
+                .map(|node| Member {
+                    id: node.id().clone(),
+                    zone: node.zone().to_owned(),
+                    primary: state.primary.as_ref() == Some(node.id()),
+                })
+                .collect(),
+        }
+    }
+
+    /// Its nodes, in order of creation.
+    pub fn nodes(&self) -> Vec<Arc<Node>> {
+        self.0.state().members.clone()
+    }
+
+    /// The node that the control plane holds to be primary.
+    pub fn primary(&self) -> Arc<Node> {
+        let state = self.0.state();
+        let found = state.members.iter().find(|node| state.primary.as_ref() == Some(node.id()));
+        Arc::clone(found.expect("a group has a primary until it is deleted"))
+    }
+
+    /// The other nodes.
+    pub fn replicas(&self) -> Vec<Arc<Node>> {
+        let state = self.0.state();
+        state.members.iter().filter(|node| state.primary.as_ref() != Some(node.id())).cloned().collect()
+    }
+
+    /// The node with this id.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn node(&self, id: &NodeId) -> Result<Arc<Node>, GroupError> {
+        let state = self.0.state();
+        let found = state.members.iter().find(|node| node.id() == id);
+        found.cloned().ok_or_else(|| GroupError::CacheClusterNotFound(id.clone()))
+    }
+
+    /// The events so far, oldest first.
+    pub fn events(&self) -> Vec<GroupEvent> {
+        self.0.state().events.clone()
+    }
+
+    /// Stops watching the nodes: whatever happens to them now is nobody's business.
+    pub fn retire(&self) {
+        self.0.retired.store(true, Ordering::Relaxed);
+        self.0.watchers.lock().expect("no panic while held").abort_all();
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+
+    fn set_status(&self, status: Status) {
+        let mut state = self.state();
+        // A control plane that never settles says `modifying` for ever.
+        let settles = self.topology.manager.settles;
+        state.status = if status == Status::Available && !settles { Status::Modifying } else { status };
+    }
+
+    fn require_available(&self) -> Result<(), GroupError> {
+        match self.state().status {
+            Status::Available => Ok(()),
+            status => Err(GroupError::InvalidReplicationGroupState(status)),
+        }
+    }
+
+    fn log(&self, text: impl Into<String>) {
+        self.recorder.event(Source::Manager, text);
+    }
+
+    fn point_primary(&self) {
+        let state = self.state();
+        let is_primary = |node: &&Arc<Node>| state.primary.as_ref() == Some(node.id());
+        let target = match self.topology.endpoints.primary {
+            PrimaryTarget::Primary => state.members.iter().find(is_primary).cloned(),
+            PrimaryTarget::Replica => state.members.iter().find(|node| !is_primary(node)).cloned(),
+            PrimaryTarget::Nobody => None,
+        };
+        drop(state);
+        self.records.point(EndpointName::Primary, target.into_iter().collect());
+    }
+
+    /// The reader name follows the replicas that are alive.
+    fn point_reader(&self) {
+        let state = self.state();
+        let is_primary = |node: &Arc<Node>| state.primary.as_ref() == Some(node.id());
+        let alive = state.members.iter().filter(|node| !state.dead.contains(node.id()));
+        let targets: Vec<_> = match self.topology.endpoints.reader {
+            ReaderTarget::Replicas => alive.filter(|node| !is_primary(node)).cloned().collect(),
+            ReaderTarget::AllNodes => alive.cloned().collect(),
+            ReaderTarget::FirstReplica => alive.filter(|node| !is_primary(node)).take(1).cloned().collect(),
+        };
+        drop(state);
+        self.records.point(EndpointName::Reader, targets);
+    }
+}
+
+/// Lets a delay of the topology pass; none in a sound control plane.
+async fn dawdle(delay: Duration) {
+    if !delay.is_zero() {
+        wait::pass(delay).await;
+    }
+}

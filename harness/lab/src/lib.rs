@@ -1,0 +1,27 @@
+//! The language the lab's steps are written in.
+//!
+//! A [`topology`] is a plain value. The [`docker`] environment boots it, the replication-group manager in
+//! [`group`] runs it as ElastiCache would, and a [`lab`] puts faults, clients and an observer around it
+//! and records what they see. Judging is left to [`lab_report`].
+
+pub mod client;
+pub mod connect;
+pub mod docker;
+pub mod doctor;
+pub mod endpoint;
+pub mod engine;
+pub mod group;
+pub mod image;
+pub mod info;
+pub mod interrupt;
+pub mod lab;
+pub mod observer;
+pub mod reaper;
+pub mod record;
+pub mod session;
+pub mod topology;
+pub mod wait;
+pub mod writer;
+
+pub use lab::{Lab, Plan, StepError};
+pub use topology::{Topology, replicated};

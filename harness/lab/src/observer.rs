@@ -1,0 +1,149 @@
+//! The observer: asks every node for its role and its figures, on connections of its own.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use lab_report::{
+    NodeId,
+    evidence::{Role, Sample},
+};
+use redis::{Cmd, FromRedisValue, RedisResult, Value, aio::MultiplexedConnection};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    docker::Node,
+    info::Info,
+    record::Recorder,
+    topology::{Gap, Monitor},
+};
+
+/// A role is asked for this often; with the answer's way a promotion is seen within 20 ms.
+pub const ROLE_EVERY: Duration = Duration::from_millis(10);
+/// A node that does not answer within this is unreachable.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Watches nodes until dropped.
+pub struct Observer {
+    tasks: JoinSet<()>,
+    recorder: Recorder,
+    monitor: Monitor,
+}
+
+impl Observer {
+    /// Watches nobody yet.
+    pub fn new(recorder: &Recorder, monitor: &Monitor) -> Self {
+        Self { tasks: JoinSet::new(), recorder: recorder.clone(), monitor: monitor.clone() }
+    }
+
+    /// Begins to watch a node.
+    pub fn watch(&mut self, node: &Arc<Node>) {
+        self.tasks.spawn(watch_role(Arc::clone(node), self.recorder.clone()));
+        self.tasks.spawn(sample(Arc::clone(node), self.recorder.clone(), self.monitor.clone()));
+    }
+}
+
+/// A connection that is made again after every failure.
+struct Probe {
+    node: Arc<Node>,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Probe {
+    fn new(node: Arc<Node>) -> Self {
+        Self { node, connection: None }
+    }
+
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Option<T> {
+        let answer = timeout(PATIENCE, async {
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self.node.connect(PATIENCE).await?,
+            };
+            let answer = command.query_async(&mut connection).await?;
+            self.connection = Some(connection);
+            RedisResult::Ok(answer)
+        });
+        answer.await.ok()?.ok()
+    }
+}
+
+async fn watch_role(node: Arc<Node>, recorder: Recorder) {
+    let command = redis::cmd("ROLE");
+    let id = node.id().clone();
+    let mut probe = Probe::new(node);
+    let mut last = None;
+    let mut ticks = interval(ROLE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let role = probe.ask::<Vec<Value>>(&command).await.map_or(Role::Unreachable, |answer| role_of(&answer));
+        if last.replace(role) != Some(role) {
+            recorder.role(&id, role);
+        }
+    }
+}
+
+fn role_of(answer: &[Value]) -> Role {
+    match answer.first() {
+        Some(Value::BulkString(role)) if role == b"master" => Role::Primary,
+        Some(Value::BulkString(role)) if role == b"slave" => Role::Replica,
+        _ => Role::Unreachable,
+    }
+}
+
+async fn sample(node: Arc<Node>, recorder: Recorder, monitor: Monitor) {
+    let command = redis::cmd("INFO");
+    let id = node.id().clone();
+    let mut probe = Probe::new(node);
+    let mut seen: Vec<Sample> = Vec::new();
+    let mut ticks = interval(monitor.every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let sample = match probe.ask::<String>(&command).await {
+            Some(text) => Some(read(&id, &Info::parse(&text), &recorder)),
+            None if monitor.gap == Gap::Extrapolated => extrapolate(&seen, &recorder),
+            None => None,
+        };
+        if let Some(sample) = sample {
+            recorder.sample(sample.clone());
+            seen.push(sample);
+            if seen.len() > 2 {
+                seen.remove(0);
+            }
+        }
+    }
+}
+
+fn read(node: &NodeId, info: &Info, recorder: &Recorder) -> Sample {
+    let cpu = |field| info.number::<f64>(field).unwrap_or(0.0);
+    let role = info.role();
+    let behind = (role == Role::Replica).then(|| {
+        // What the primary sent and this node has not applied.
+        let read: u64 = info.number("slave_read_repl_offset").unwrap_or(0);
+        read.saturating_sub(info.number("slave_repl_offset").unwrap_or(0))
+    });
+    Sample {
+        at: recorder.now(),
+        node: node.clone(),
+        role,
+        connections: info.number("connected_clients").unwrap_or(0),
+        commands: info.number("total_commands_processed").unwrap_or(0),
+        cpu_seconds: cpu("used_cpu_sys") + cpu("used_cpu_user"),
+        memory_bytes: info.number("used_memory").unwrap_or(0),
+        lag_bytes: behind,
+    }
+}
+
+fn extrapolate(seen: &[Sample], recorder: &Recorder) -> Option<Sample> {
+    let [before, last] = seen else { return None };
+    let commands = last.commands + last.commands.saturating_sub(before.commands);
+    Some(Sample { at: recorder.now(), commands, ..last.clone() })
+}
+
+/// The last sample of each node.
+pub fn latest(samples: &[Sample]) -> HashMap<&NodeId, &Sample> {
+    samples.iter().map(|sample| (&sample.node, sample)).collect()
+}

@@ -1,0 +1,66 @@
+//! Waiting for a state: by asking again, with a name, a budget, and the last thing that was seen.
+
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+/// What a probe saw.
+#[derive(Debug)]
+pub enum Seen<T> {
+    /// The state is reached.
+    Ready(T),
+    /// Not yet; this is how things stand.
+    NotYet(String),
+}
+
+/// A state that was not reached within its budget.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("waited {budget:?} for {what}; last seen: {last_seen}")]
+pub struct TimedOut {
+    /// The state that was waited for.
+    pub what: String,
+    /// How long.
+    pub budget: Duration,
+    /// What the last probe saw.
+    pub last_seen: String,
+}
+
+/// Asks `probe` every `pace` until it is ready, for at most `budget` (stretched by [`scaled`]).
+pub async fn until<T, F: Future<Output = Seen<T>>>(
+    what: &str,
+    budget: Duration,
+    pace: Duration,
+    mut probe: impl FnMut() -> F,
+) -> Result<T, TimedOut> {
+    let budget = scaled(budget);
+    let deadline = Instant::now() + budget;
+    let mut last_seen = "nothing".to_owned();
+    let mut ticks = interval(pace);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, probe()).await {
+            Ok(Seen::Ready(value)) => return Ok(value),
+            Ok(Seen::NotYet(state)) => last_seen = state,
+            Err(_) => return Err(TimedOut { what: what.to_owned(), budget, last_seen }),
+        }
+    }
+}
+
+/// Lets `length` pass: for pacing and for claims of absence, never to wait for a state.
+pub async fn pass(length: Duration) {
+    let start = tokio::time::Instant::now() + length;
+    tokio::time::interval_at(start, Duration::from_secs(1)).tick().await;
+}
+
+/// `budget` on this machine: times `LAB_TIME_SCALE`, for machines slower than a laptop.
+pub fn scaled(budget: Duration) -> Duration {
+    static SCALE: LazyLock<f64> = LazyLock::new(|| {
+        std::env::var("LAB_TIME_SCALE").ok().and_then(|scale| scale.parse().ok()).filter(|s| *s >= 1.0).unwrap_or(1.0)
+    });
+    budget.mul_f64(*SCALE)
+}

@@ -1,0 +1,245 @@
+//! A failover, taken apart: fault → detected → promoted → repointed → first write → redundancy restored.
+
+use std::time::Duration;
+
+use super::{Judgement, Limits};
+use crate::{
+    evidence::{At, EndpointName, Outcome, Role, Timeline},
+    ids::NodeId,
+};
+
+/// The instants of one failover, as far as the timeline shows them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failover {
+    /// The node that was primary.
+    pub old: NodeId,
+    /// The node that became primary.
+    pub new: Option<NodeId>,
+    /// The fault took effect, or the failover was asked for.
+    pub began: At,
+    /// The manager held the primary to be dead.
+    pub detected: Option<At>,
+    /// Another node said that it is primary.
+    pub promoted: Option<At>,
+    /// The primary name named it.
+    pub repointed: Option<At>,
+    /// A write was acknowledged again.
+    pub first_write: Option<At>,
+    /// As many replicas as before were online.
+    pub restored: Option<At>,
+}
+
+/// The clocks that a failover's bounds follow from. All are configured, not measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    /// The manager asks every node this often …
+    pub probe_every: Duration,
+    /// … waits this long for an answer …
+    pub probe_timeout: Duration,
+    /// … and holds a node to be dead after this long without one.
+    pub dead_after: Duration,
+    /// A client keeps a resolved name for this long …
+    pub ttl: Duration,
+    /// … gives an operation up after this …
+    pub patience: Duration,
+    /// … and starts one this often.
+    pub write_every: Duration,
+    /// A role is asked for this often.
+    pub observe_every: Duration,
+    /// What a busy machine may add to each stage: threads wait for a processor.
+    pub scheduling: Duration,
+}
+
+impl Failover {
+    /// Reads the first failover off a timeline; none if nothing began.
+    pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
+        let began = timeline.faults.first().map(|fault| fault.from).or(timeline.marks.requested)?;
+        let promotion = timeline
+            .roles
+            .iter()
+            .find(|change| change.at >= began && &change.node != old && change.role == Role::Primary);
+        let repointed = timeline.endpoints.iter().find(|change| {
+            change.endpoint == EndpointName::Primary && change.at >= began && !change.targets.contains(old)
+        });
+        let first_write = repointed.and_then(|moved| {
+            let done = timeline
+                .writes
+                .iter()
+                .filter(|write| write.outcome == Outcome::Acknowledged)
+                .map(|write| write.done);
+            done.filter(|done| *done >= moved.at).min()
+        });
+        Some(Self {
+            old: old.clone(),
+            new: promotion.map(|change| change.node.clone()),
+            began,
+            detected: timeline.marks.detected.filter(|at| *at >= began),
+            promoted: promotion.map(|change| change.at),
+            repointed: repointed.map(|change| change.at),
+            first_write,
+            restored: timeline.marks.restored.filter(|at| *at >= began),
+        })
+    }
+
+    /// From the fault to the manager holding the primary dead.
+    pub fn detection(&self, clocks: &Clocks) -> Judgement {
+        let Clocks { probe_every, probe_timeout, dead_after, scheduling, .. } = *clocks;
+        let limits = Limits {
+            what: "detected",
+            floor: dead_after.saturating_sub(probe_every + probe_timeout),
+            ceiling: dead_after + probe_every + probe_timeout + scheduling,
+            resolution: Duration::from_millis(1),
+            formula: "dead_after − probe_every − probe_timeout … dead_after + probe_every + probe_timeout + scheduling",
+        };
+        Judgement::within(limits, self.detected.map(|at| at.since(self.began)))
+    }
+
+    /// From detection (or from the request) to another node being primary.
+    pub fn promotion(&self, clocks: &Clocks) -> Judgement {
+        let limits = Limits {
+            what: "promoted",
+            floor: Duration::ZERO,
+            ceiling: clocks.probe_timeout + clocks.observe_every + clocks.scheduling,
+            resolution: clocks.observe_every * 2,
+            formula: "one round of asking for offsets (≤ probe_timeout) + observe_every + scheduling",
+        };
+        let from = self.detected.unwrap_or(self.began);
+        Judgement::within(limits, self.promoted.map(|at| at.since(from)))
+    }
+
+    /// From promotion to the primary name naming the new primary.
+    pub fn repointing(&self, clocks: &Clocks) -> Judgement {
+        let limits = Limits {
+            what: "repointed",
+            floor: Duration::ZERO,
+            ceiling: clocks.scheduling,
+            resolution: clocks.observe_every * 2,
+            formula: "a change of the record table: scheduling only",
+        };
+        Judgement::within(limits, self.repointed.zip(self.promoted).map(|(at, from)| at.since(from)))
+    }
+
+    /// From repointing to the first acknowledged write of a client that resolves by TTL.
+    pub fn first_write(&self, clocks: &Clocks) -> Judgement {
+        let limits = Limits {
+            what: "first write",
+            floor: Duration::ZERO,
+            ceiling: clocks.ttl + clocks.patience * 2 + clocks.write_every + clocks.scheduling,
+            resolution: Duration::from_millis(1),
+            formula: "ttl of the old answer + one connect and one operation that time out (patience each) + write_every + scheduling",
+        };
+        Judgement::within(limits, self.first_write.zip(self.repointed).map(|(at, from)| at.since(from)))
+    }
+
+    /// From promotion to as many replicas online as before.
+    pub fn redundancy(&self, clocks: &Clocks) -> Judgement {
+        let limits = Limits {
+            what: "redundancy restored",
+            floor: Duration::ZERO,
+            ceiling: Duration::from_secs(4) + clocks.scheduling * 2,
+            resolution: Duration::from_millis(10),
+            formula: "container start (≤ 2 s) + a replica's reconnect (cron, 1 s) + full sync of a small dataset (≤ 1 s) + 2 × scheduling",
+        };
+        Judgement::within(limits, self.restored.zip(self.promoted).map(|(at, from)| at.since(from)))
+    }
+
+    /// From the fault to the first write: what a client without an error budget calls downtime.
+    pub fn downtime(&self) -> Option<Duration> {
+        self.first_write.map(|at| at.since(self.began))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{EndpointChange, FaultWindow, RoleChange, Write},
+        verdict::Verdict,
+    };
+
+    const CLOCKS: Clocks = Clocks {
+        probe_every: Duration::from_millis(100),
+        probe_timeout: Duration::from_millis(250),
+        dead_after: Duration::from_secs(1),
+        ttl: Duration::from_millis(200),
+        patience: Duration::from_millis(250),
+        write_every: Duration::from_millis(10),
+        observe_every: Duration::from_millis(10),
+        scheduling: Duration::from_millis(200),
+    };
+
+    fn at(millis: u64) -> At {
+        At(Duration::from_millis(millis))
+    }
+
+    fn timeline() -> Timeline {
+        let (old, new) = (NodeId::from("lab-001"), NodeId::from("lab-002"));
+        let write = |sequence, done, outcome| Write {
+            sequence,
+            intended: at(done),
+            done: at(done),
+            outcome,
+            error: None,
+        };
+        let mut timeline = Timeline {
+            roles: vec![
+                RoleChange { at: at(5), node: old.clone(), role: Role::Primary },
+                RoleChange { at: at(2050), node: new.clone(), role: Role::Primary },
+            ],
+            endpoints: vec![
+                EndpointChange { at: at(1), endpoint: EndpointName::Primary, targets: vec![old.clone()] },
+                EndpointChange { at: at(2060), endpoint: EndpointName::Primary, targets: vec![new] },
+            ],
+            faults: vec![FaultWindow { kind: "crash".to_owned(), node: old, from: at(1000), until: None }],
+            writes: vec![
+                write(0, 900, Outcome::Acknowledged),
+                write(1, 1100, Outcome::Failed),
+                write(2, 2070, Outcome::Acknowledged),
+            ],
+            ..Timeline::default()
+        };
+        timeline.marks.detected = Some(at(2030));
+        timeline.marks.restored = Some(at(3000));
+        timeline
+    }
+
+    #[test]
+    fn every_stage_is_measured_from_the_one_before() {
+        let failover = Failover::read(&timeline(), &NodeId::from("lab-001")).unwrap();
+        let stages = [
+            failover.detection(&CLOCKS),
+            failover.promotion(&CLOCKS),
+            failover.repointing(&CLOCKS),
+            failover.first_write(&CLOCKS),
+            failover.redundancy(&CLOCKS),
+        ];
+        let measured: Vec<_> =
+            stages.iter().map(|stage| stage.bound.as_ref().unwrap().measured.unwrap()).collect();
+        assert_eq!(measured, [at(1030), at(20), at(10), at(10), at(950)]);
+        assert!(stages.iter().all(|stage| stage.verdict == Verdict::Pass));
+        assert_eq!(failover.downtime(), Some(Duration::from_millis(1070)));
+    }
+
+    #[test]
+    fn a_primary_detected_dead_too_soon_was_not_watched_as_configured() {
+        let mut timeline = timeline();
+        timeline.marks.detected = Some(at(1600));
+        let failover = Failover::read(&timeline, &NodeId::from("lab-001")).unwrap();
+        assert_eq!(failover.detection(&CLOCKS).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn an_acknowledgement_before_the_name_moved_is_not_the_first_write() {
+        let mut timeline = timeline();
+        timeline.writes[1].outcome = Outcome::Acknowledged;
+        let failover = Failover::read(&timeline, &NodeId::from("lab-001")).unwrap();
+        assert_eq!(failover.first_write, Some(at(2070)));
+    }
+
+    #[test]
+    fn without_a_fault_there_is_no_failover() {
+        let mut timeline = timeline();
+        timeline.faults.clear();
+        assert_eq!(Failover::read(&timeline, &NodeId::from("lab-001")), None);
+    }
+}

@@ -1,0 +1,67 @@
+use std::time::Duration;
+
+use failover_lab::{
+    Lab,
+    docker::{FaultKind, Node},
+    replicated,
+    wait::{Seen, pass},
+};
+use lab_report::{
+    evidence::{EndpointName, Role},
+    judge::Judgement,
+};
+
+use crate::step::{Outcome, clocks, step};
+
+step!("manual-promotion", replicated(2).without_automatic_failover(), manual_promotion);
+
+/// Without automatic failover nobody is promoted until somebody promotes.
+///
+/// 1. Crash the primary, and wait until the control plane holds it dead.
+/// 2. Wait three times as long as a promotion may take: nobody is promoted.
+/// 3. Promote the last replica by hand: it becomes primary, and the name moves to it.
+async fn manual_promotion(lab: &mut Lab) -> Outcome {
+    // 1. A dead primary.
+    let old = lab.group().primary();
+    let chosen = lab.group().replicas().pop().ok_or("the step needs a replica")?;
+    let fault = lab.inject(FaultKind::Crash, &old).await?;
+    let detected = lab.wait("the control plane to notice", Duration::from_secs(5), async || {
+        match lab.recorder().look(|timeline| timeline.marks.detected) {
+            Some(_) => Seen::Ready(()),
+            None => Seen::NotYet("nothing noticed".to_owned()),
+        }
+    });
+    detected.await?;
+
+    // 2. Nobody. The bound of a promotion after detection: one round of offsets, and what observing costs.
+    let clocks = clocks();
+    pass(3 * (clocks.probe_timeout + clocks.observe_every + clocks.scheduling)).await;
+    let primaries = primaries(lab, &old).await;
+    lab.check("manual.nobody-promoted", Judgement::equal("0 new primaries", format!("{primaries} new primaries")));
+
+    // 3. By hand.
+    let answer = match lab.group().promote(chosen.id()).await {
+        Ok(()) => "promoted".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let role = chosen.info().await?.role();
+    let named = lab.group().records().targets(EndpointName::Primary);
+    let done = role == Role::Primary && named == [chosen.id().clone()];
+    let observed = if done { "primary, and named".to_owned() } else { format!("{role:?}: {answer}") };
+    lab.check("manual.promotes", Judgement::equal("primary, and named", observed).evidence(format!("the name points at {named:?}")));
+    fault.heal().await?;
+    Ok(())
+}
+
+async fn primaries(lab: &Lab, old: &Node) -> usize {
+    let mut primaries = 0;
+    for node in lab.group().nodes().iter().filter(|node| node.id() != old.id()) {
+        primaries += usize::from(node.info().await.is_ok_and(|info| info.role() == Role::Primary));
+    }
+    primaries
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes() {
+    STEP.passes(None).await;
+}

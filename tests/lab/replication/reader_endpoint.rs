@@ -1,0 +1,94 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use failover_lab::{
+    Lab,
+    client::{CallError, Client},
+    replicated,
+    wait::pass,
+};
+use lab_report::{evidence::EndpointName, judge::Judgement};
+use redis::Value;
+
+use crate::step::{Outcome, step};
+
+step!("reader-endpoint", replicated(2), reader_endpoint);
+
+/// Twenty clients, each with a resolver of its own.
+const CLIENTS: usize = 20;
+/// A connection is used this often, 10 ms apart.
+const READS: usize = 50;
+
+/// The reader endpoint names the replicas, by turns.
+///
+/// 1. Both names resolve to nodes of the group.
+/// 2. Twenty new clients of the reader never get the primary, and get every replica.
+/// 3. One connection, used for half a second, stays on one replica.
+async fn reader_endpoint(lab: &mut Lab) -> Outcome {
+    // 1. The names.
+    let records = lab.group().records();
+    let unresolved = [EndpointName::Primary, EndpointName::Reader].into_iter().filter(|name| records.targets(*name).is_empty());
+    let unresolved: Vec<String> = unresolved.map(|name| records.name(name)).collect();
+    let observed = if unresolved.is_empty() { "both resolve".to_owned() } else { format!("no address: {}", unresolved.join(", ")) };
+    lab.check("endpoints.resolve", Judgement::equal("both resolve", observed));
+
+    // 2. New clients.
+    let primary = identity(&lab.group().primary().ask::<String>(&["INFO", "server"]).await?);
+    let mut reached = BTreeSet::new();
+    let mut masters = 0;
+    for _ in 0..CLIENTS {
+        let (role, identity) = first_answer(lab).await?;
+        masters += usize::from(role != "slave" || identity == primary);
+        reached.insert(identity);
+    }
+    lab.check("reader.never-primary", Judgement::equal("0 of 20 connections", format!("{masters} of {CLIENTS} connections")));
+    reached.remove(&primary);
+    lab.check("reader.spreads", Judgement::equal("2 replicas reached", format!("{} replicas reached", reached.len())));
+
+    // 3. One connection.
+    let reader = lab.reader_client().staying_connected();
+    let mut answers = BTreeSet::new();
+    for _ in 0..READS {
+        answers.insert(match reader.ask::<String>(&["INFO", "server"]).await {
+            Ok(info) => identity(&info),
+            Err(error) => error.class(),
+        });
+        pass(Duration::from_millis(10)).await;
+    }
+    let broken = answers.contains("no answer") || answers.contains("not sent");
+    let observed = if broken { "the connection broke".to_owned() } else { format!("{} replica", answers.len()) };
+    lab.check("reader.sticky", Judgement::equal("1 replica", observed));
+    Ok(())
+}
+
+/// The role and identity behind a new client's connection. A connection that is closed before it
+/// answered says nothing about where it went, so another is made.
+async fn first_answer(lab: &Lab) -> Result<(String, String), CallError> {
+    let mut last = CallError::NotSent("never tried".to_owned());
+    for _ in 0..5 {
+        let client: Client = lab.reader_client();
+        let role = client.ask::<Vec<Value>>(&["ROLE"]).await;
+        let info = client.ask::<String>(&["INFO", "server"]).await;
+        match (role, info) {
+            (Ok(role), Ok(info)) => return Ok((first_word(&role), identity(&info))),
+            (Err(error), _) | (_, Err(error)) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn first_word(answer: &[Value]) -> String {
+    match answer.first() {
+        Some(Value::BulkString(word)) => String::from_utf8_lossy(word).into_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// `run_id`: of one server process, for as long as it lives.
+fn identity(info: &str) -> String {
+    failover_lab::info::Info::parse(info).get("run_id").unwrap_or("none").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes() {
+    STEP.passes(None).await;
+}

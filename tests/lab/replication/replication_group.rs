@@ -1,0 +1,55 @@
+use failover_lab::{Lab, replicated};
+use lab_report::{evidence::Role, judge::Judgement};
+
+use crate::step::{Outcome, step};
+
+step!("replication-group", replicated(2), replication_group);
+
+/// A primary and two replicas come up as one group.
+///
+/// 1. The control plane says that the group is available, with automatic failover and Multi-AZ.
+/// 2. Every node runs the version that was asked for, and none is in cluster mode.
+/// 3. One node says it is primary, two say they are replicas.
+async fn replication_group(lab: &mut Lab) -> Outcome {
+    // 1. What the control plane says.
+    let group = lab.group().describe();
+    lab.check("group.available", Judgement::equal("available", group.status.to_string()));
+    lab.check("group.automatic-failover", Judgement::equal("enabled", enabled(group.automatic_failover)));
+    lab.check("group.multi-az", Judgement::equal("enabled", enabled(group.multi_az)));
+
+    // 2. What the nodes run.
+    let (mut versions, mut clustered, mut roles) = (Vec::new(), Vec::new(), Vec::new());
+    for node in lab.group().nodes() {
+        let info = node.info().await?;
+        versions.push(info.version().to_owned());
+        clustered.push(info.get("cluster_enabled").unwrap_or("absent").to_owned());
+        roles.push(info.role());
+    }
+    let right = versions.iter().all(|version| version.starts_with(&group.engine_version));
+    let observed = if right { "every node runs it".to_owned() } else { versions.join(", ") };
+    let judgement = Judgement::of(right, "the version asked for", observed);
+    let judgement = judgement.evidence(format!("asked for {}", group.engine_version)).evidence(versions.join(", "));
+    lab.check("group.engine-version", judgement);
+    lab.check("group.cluster-mode-off", Judgement::equal("0, 0, 0", pad(clustered).join(", ")));
+
+    // 3. What the nodes say they are.
+    let count = |role| roles.iter().filter(|seen| **seen == role).count();
+    let observed = format!("{} primary, {} replicas", count(Role::Primary), count(Role::Replica));
+    lab.check("group.members", Judgement::equal("1 primary, 2 replicas", observed));
+    Ok(())
+}
+
+fn enabled(on: bool) -> &'static str {
+    if on { "enabled" } else { "disabled" }
+}
+
+/// A node that is not there is not in cluster mode either; its absence is another check's business.
+fn pad(mut flags: Vec<String>) -> Vec<String> {
+    flags.resize(flags.len().max(3), "0".to_owned());
+    flags
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes() {
+    STEP.passes(None).await;
+}

@@ -1,0 +1,65 @@
+use failover_lab::{
+    Lab,
+    docker::{Attempt, Bystander, Network},
+    replicated,
+    topology::Ingress,
+};
+use lab_report::judge::Judgement;
+
+use crate::step::{Outcome, step};
+
+step!("security-group", replicated(2), security_group);
+
+/// The application's network gets in, a stranger does not.
+///
+/// 1. A client on the application's network pings every node.
+/// 2. A client on another network, with the same tool, gets nothing from any of them.
+async fn security_group(lab: &mut Lab) -> Outcome {
+    let docker = lab.docker().clone();
+    let outside = Network::create(&docker, &format!("{}-outside", lab.network().name())).await?;
+    // What the group's ingress rules let in decides where each of the two finds itself.
+    let inside = lab.network().clone();
+    let (app_network, stranger_network) = match lab.group().topology().ingress {
+        Ingress::AppOnly => (&inside, &outside),
+        Ingress::Open => (&inside, &inside),
+        Ingress::Closed => (&outside, &outside),
+    };
+
+    // 1. The application.
+    let app = Bystander::join(&docker, app_network, "app").await?;
+    let answers = ping_all(lab, &app).await?;
+    let answered = answers.iter().filter(|answer| matches!(answer, Attempt::Answered(_))).count();
+    let expected = format!("PONG from {} nodes", answers.len());
+    let observed = format!("PONG from {answered} nodes");
+    lab.check("network.app-reaches", Judgement::equal(expected, observed).evidence(format!("{answers:?}")));
+
+    // 2. The stranger; his tool works, because he reaches himself with it.
+    let stranger = Bystander::join(&docker, stranger_network, "stranger").await?;
+    let answers = ping_all(lab, &stranger).await?;
+    let answered = answers.iter().filter(|answer| matches!(answer, Attempt::Answered(_))).count();
+    let works = stranger.tool_works().await?;
+    let observed = format!("PONG from {answered} nodes");
+    let judgement = match works {
+        true => Judgement::equal("PONG from 0 nodes", observed).evidence(format!("{answers:?}")),
+        false => Judgement::unknown("PONG from 0 nodes", "the stranger's own tool does not work"),
+    };
+    lab.check("network.outsider-refused", judgement);
+
+    app.leave().await?;
+    stranger.leave().await?;
+    outside.remove(&docker).await?;
+    Ok(())
+}
+
+async fn ping_all(lab: &Lab, from: &Bystander) -> Result<Vec<Attempt>, failover_lab::docker::DockerError> {
+    let mut answers = Vec::new();
+    for node in lab.group().nodes() {
+        answers.push(from.ping(&node).await?);
+    }
+    Ok(answers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes() {
+    STEP.passes(None).await;
+}

@@ -1,0 +1,101 @@
+//! How a step is declared, run on a sound set-up, and held against its snapshot.
+
+use std::{fs, path::Path, pin::Pin, time::Duration};
+
+use failover_lab::{
+    Lab, Plan, StepError, Topology, client, observer,
+    session::{Session, root},
+    wait,
+    writer::Writer,
+};
+use lab_report::{
+    StepId, Verdict,
+    checklist::Checklist,
+    judge::Clocks,
+    report::{CheckRecord, StepRecord},
+};
+
+/// What a step's body returns: early, when it cannot go on.
+pub(crate) type Outcome = Result<(), StepError>;
+
+/// A step's body.
+pub(crate) type Body = for<'a> fn(&'a mut Lab) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+
+/// A step of the lab: its name in the checklist, what it runs on, and what it does.
+pub(crate) struct Step {
+    pub(crate) id: &'static str,
+    pub(crate) topology: fn() -> Topology,
+    pub(crate) body: Body,
+}
+
+/// Declares the step of a module: its name, its topology, and the function that is its body.
+macro_rules! step {
+    ($id:literal, $topology:expr, $body:ident) => {
+        pub(crate) const STEP: crate::step::Step =
+            crate::step::Step { id: $id, topology: || $topology, body: |lab| Box::pin($body(lab)) };
+    };
+}
+pub(crate) use step;
+
+impl Step {
+    /// Runs the step on its own topology: every check passes, and the report reads as its snapshot does.
+    pub(crate) async fn passes(&self, case: Option<&str>) {
+        let name = case.map_or(self.id.to_owned(), |case| format!("{}-{case}", self.id));
+        let record = self.run(case, (self.topology)(), format!("steps/{name}")).await;
+        assert_passed(&record);
+        insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
+            insta::assert_json_snapshot!(name, lab_report::normalise::step(&record));
+        });
+    }
+
+    /// Runs the step on any topology and returns what it put on record, in `folder` of the run.
+    pub(crate) async fn run(&self, case: Option<&str>, topology: Topology, folder: String) -> StepRecord {
+        let checklist = checklist();
+        let step = checklist.step(&StepId::from(self.id)).expect("the checklist lists the step");
+        let session = Session::from_env(Path::new(env!("CARGO_BIN_EXE_lab-reaper"))).unwrap_or_else(|e| panic!("{e}"));
+        let plan = Plan { step, case, topology, folder };
+        Lab::run(&session, plan, async |lab| (self.body)(lab).await).await
+    }
+}
+
+/// The checklist of the replication lab.
+pub(crate) fn checklist() -> Checklist {
+    let path = root().join("fixtures/checklists/q5.toml");
+    let text = fs::read_to_string(&path).expect("the checklist is in fixtures/");
+    Checklist::parse("q5", &text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The clocks that the bounds of a sound group follow from.
+///
+/// `scheduling` is what two busy processors add to a stage; everything else is configured.
+pub(crate) fn clocks() -> Clocks {
+    let sound = Topology::default();
+    Clocks {
+        probe_every: sound.manager.probe_every,
+        probe_timeout: sound.manager.probe_timeout,
+        dead_after: sound.manager.dead_after,
+        ttl: sound.endpoints.ttl,
+        patience: client::PATIENCE,
+        write_every: Writer::EVERY,
+        observe_every: observer::ROLE_EVERY,
+        scheduling: wait::scaled(Duration::from_millis(300)),
+    }
+}
+
+fn assert_passed(record: &StepRecord) {
+    if record.verdict == Verdict::Pass {
+        return;
+    }
+    let failed = record.checks.iter().filter(|check| check.verdict != Verdict::Pass);
+    let lines: Vec<String> = failed.map(describe).chain(record.aborted.clone()).collect();
+    panic!("step `{}` is {}\n{}\n", record.name(), record.verdict, lines.join("\n"));
+}
+
+/// A check as a person reads it.
+pub(crate) fn describe(check: &CheckRecord) -> String {
+    let CheckRecord { id, verdict, claim, expected, observed, hint, evidence, .. } = check;
+    let evidence = evidence.join("\n    ");
+    format!(
+        "{verdict} {id}: {claim}\n  expected: {expected}\n  observed: {observed}\n    {evidence}\n  hint: {hint}"
+    )
+}
