@@ -60,16 +60,15 @@ struct Broken {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fails_exactly_its_check(
-    #[files("../fixtures/broken/*.toml")] path: PathBuf,
-) {
+async fn fails_exactly_its_check(#[files("../fixtures/broken/*.toml")] path: PathBuf) {
     let broken = read(&path);
     let step = STEPS.into_iter().find(|step| step.id == broken.step).expect("the fixture names a step");
     let topology = (step.topology)().with_changes(&broken.topology).unwrap_or_else(|e| panic!("{e}"));
     let name = path.file_stem().expect("a fixture has a name").to_string_lossy().into_owned();
     let record = step.run(broken.case.as_deref(), topology, format!("broken/{name}")).await;
 
-    let world = || record.checks.iter().map(describe).chain(record.aborted.clone()).collect::<Vec<_>>().join("\n");
+    let world =
+        || record.checks.iter().map(describe).chain(record.aborted.clone()).collect::<Vec<_>>().join("\n");
     let with = |verdict| -> BTreeSet<CheckId> {
         record.checks.iter().filter(|check| check.verdict == verdict).map(|check| check.id.clone()).collect()
     };
@@ -84,7 +83,8 @@ async fn fails_exactly_its_check(
 fn lost_marks(checklist: &Checklist, checks: &BTreeSet<CheckId>) -> BTreeMap<String, u32> {
     let mut lost = BTreeMap::new();
     for item in &checklist.items {
-        let of_item = item.criteria.iter().filter(|criterion| criterion.checks.iter().any(|id| checks.contains(id)));
+        let of_item =
+            item.criteria.iter().filter(|criterion| criterion.checks.iter().any(|id| checks.contains(id)));
         let marks: u32 = of_item.map(|criterion| criterion.marks).sum();
         if marks > 0 {
             lost.insert(item.id.clone(), marks);
@@ -99,7 +99,11 @@ fn every_check_has_a_broken_set_up() {
     let checklist = checklist();
     let checks: BTreeSet<CheckId> =
         checklist.steps.iter().flat_map(|step| &step.checks).map(|check| check.id.clone()).collect();
-    assert_eq!(checks.difference(&proved).collect::<Vec<_>>(), Vec::<&CheckId>::new(), "checks that nothing fails");
+    assert_eq!(
+        checks.difference(&proved).collect::<Vec<_>>(),
+        Vec::<&CheckId>::new(),
+        "checks that nothing fails"
+    );
 }
 
 #[test]

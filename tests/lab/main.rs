@@ -8,41 +8,41 @@ mod step;
 
 /// The replication lab: one primary, two replicas, endpoint names, and a manager that fails over.
 mod replication {
-    /// A primary and two replicas come up as one group.
-    pub(crate) mod replication_group;
-    /// The nodes live in more than one zone.
-    pub(crate) mod subnet_group;
-    /// The application's network gets in, a stranger does not.
-    pub(crate) mod security_group;
     /// What is written at the primary is read at the replicas.
     pub(crate) mod data_replication;
-    /// `INFO replication` tells how replication stands.
-    pub(crate) mod replication_status;
-    /// The reader endpoint names the replicas, by turns.
-    pub(crate) mod reader_endpoint;
-    /// Replicas refuse writes, the primary takes them.
-    pub(crate) mod write_rejection;
     /// The primary is lost and a replica takes over: four ways to lose it.
     pub(crate) mod failover;
     /// The outage is visible in the node metrics.
     pub(crate) mod monitoring;
+    /// The reader endpoint names the replicas, by turns.
+    pub(crate) mod reader_endpoint;
+    /// A primary and two replicas come up as one group.
+    pub(crate) mod replication_group;
+    /// `INFO replication` tells how replication stands.
+    pub(crate) mod replication_status;
+    /// The application's network gets in, a stranger does not.
+    pub(crate) mod security_group;
+    /// The nodes live in more than one zone.
+    pub(crate) mod subnet_group;
+    /// Replicas refuse writes, the primary takes them.
+    pub(crate) mod write_rejection;
 
     // Troubleshooting.
 
-    /// The replica with most of the data is promoted.
-    pub(crate) mod replica_choice;
-    /// A client that caches the address stays lost, one that resolves again recovers.
-    pub(crate) mod stale_address;
     /// A connection left on the demoted node is told so.
     pub(crate) mod demoted_connection;
-    /// Without automatic failover nobody is promoted until somebody promotes.
-    pub(crate) mod manual_promotion;
-    /// A replica that was cut off catches up from the backlog.
-    pub(crate) mod partial_resync;
     /// A replica that lost everything gets the whole dataset.
     pub(crate) mod full_resync;
     /// A frozen replica falls behind and catches up.
     pub(crate) mod held_replica;
+    /// Without automatic failover nobody is promoted until somebody promotes.
+    pub(crate) mod manual_promotion;
+    /// A replica that was cut off catches up from the backlog.
+    pub(crate) mod partial_resync;
+    /// The replica with most of the data is promoted.
+    pub(crate) mod replica_choice;
+    /// A client that caches the address stays lost, one that resolves again recovers.
+    pub(crate) mod stale_address;
 
     /// Deleting the group leaves nothing, or exactly the primary.
     pub(crate) mod clean_up;

@@ -52,7 +52,8 @@ impl Step {
     pub(crate) async fn run(&self, case: Option<&str>, topology: Topology, folder: String) -> StepRecord {
         let checklist = checklist();
         let step = checklist.step(&StepId::from(self.id)).expect("the checklist lists the step");
-        let session = Session::from_env(Path::new(env!("CARGO_BIN_EXE_lab-reaper"))).unwrap_or_else(|e| panic!("{e}"));
+        let session =
+            Session::from_env(Path::new(env!("CARGO_BIN_EXE_lab-reaper"))).unwrap_or_else(|e| panic!("{e}"));
         let plan = Plan { step, case, topology, folder };
         Lab::run(&session, plan, async |lab| (self.body)(lab).await).await
     }

@@ -181,10 +181,13 @@ impl Client {
 
     async fn connect(&self) -> Result<MultiplexedConnection, CallError> {
         let not_sent = |error: RedisError| CallError::NotSent(error.to_string());
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(self.patience)).set_response_timeout(None);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.patience))
+            .set_response_timeout(None);
         let (address, config) = match &self.target {
-            Target::Endpoint { name, resolver } => ((name.clone(), PORT), config.set_dns_resolver(resolver.clone())),
+            Target::Endpoint { name, resolver } => {
+                ((name.clone(), PORT), config.set_dns_resolver(resolver.clone()))
+            }
             Target::Node(reach) => ((reach.ip().to_string(), reach.port()), config),
         };
         let client = redis::Client::open(address).map_err(not_sent)?;

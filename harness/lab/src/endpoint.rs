@@ -68,11 +68,16 @@ impl Records {
     /// Everything that the name names.
     pub fn targets(&self, endpoint: EndpointName) -> Vec<NodeId> {
         let table = self.table.lock().expect("no panic while held");
-        table.get(&endpoint).map(|record| record.targets.iter().map(|node| node.id().clone()).collect()).unwrap_or_default()
+        table
+            .get(&endpoint)
+            .map(|record| record.targets.iter().map(|node| node.id().clone()).collect())
+            .unwrap_or_default()
     }
 
     fn endpoint(&self, name: &str) -> Option<EndpointName> {
-        [EndpointName::Primary, EndpointName::Reader].into_iter().find(|endpoint| self.name(*endpoint) == name)
+        [EndpointName::Primary, EndpointName::Reader]
+            .into_iter()
+            .find(|endpoint| self.name(*endpoint) == name)
     }
 }
 
@@ -122,7 +127,11 @@ impl AsyncDNSResolver for Resolver {
             let address = self.records.endpoint(host).and_then(|endpoint| self.look_up(endpoint));
             match address {
                 Some(address) => Ok(Box::new(std::iter::once(address)) as Box<_>),
-                None => Err(redis::RedisError::from((redis::ErrorKind::Io, "the name has no address", host.to_owned()))),
+                None => Err(redis::RedisError::from((
+                    redis::ErrorKind::Io,
+                    "the name has no address",
+                    host.to_owned(),
+                ))),
             }
         })
     }

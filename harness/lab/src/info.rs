@@ -24,7 +24,8 @@ pub struct ReplicaLine {
 impl Info {
     /// Reads the text of `INFO`; lines that are no field are left out.
     pub fn parse(text: &str) -> Self {
-        let fields = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':'));
+        let fields =
+            text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':'));
         Self(fields.map(|(name, value)| (name.to_owned(), value.trim_end().to_owned())).collect())
     }
 
@@ -72,7 +73,8 @@ impl Info {
 
     /// The whole replication section, as raw evidence.
     pub fn replication(&self) -> String {
-        let fields = ["role", "connected_slaves", "master_link_status", "master_repl_offset", "repl_backlog_size"];
+        let fields =
+            ["role", "connected_slaves", "master_link_status", "master_repl_offset", "repl_backlog_size"];
         let known = fields.into_iter().filter_map(|field| Some(format!("{field}:{}", self.get(field)?)));
         let slaves = (0..).map_while(|i| Some(format!("slave{i}:{}", self.get(&format!("slave{i}"))?)));
         known.chain(slaves).collect::<Vec<_>>().join(" ")
@@ -102,7 +104,8 @@ mod tests {
         );
         assert_eq!(info.role(), Role::Primary);
         assert_eq!(info.offset(), 98);
-        let states: Vec<_> = info.replicas().into_iter().map(|replica| (replica.state, replica.offset)).collect();
+        let states: Vec<_> =
+            info.replicas().into_iter().map(|replica| (replica.state, replica.offset)).collect();
         assert_eq!(states, [("online".to_owned(), 84), ("wait_bgsave".to_owned(), 0)]);
     }
 

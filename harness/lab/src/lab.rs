@@ -84,7 +84,9 @@ impl Lab {
         // Before the first container, so that nothing is ever without somebody who removes it.
         let reaper = match Reaper::watch_over(session.reaper(), &labels.lab) {
             Ok(reaper) => reaper,
-            Err(error) => return bench.into_record(started_at, start, None, Some(format!("no reaper: {error}"))),
+            Err(error) => {
+                return bench.into_record(started_at, start, None, Some(format!("no reaper: {error}")));
+            }
         };
         let progress = |line: &str| bench.says(News::Doing(line.to_owned()));
         let docker = match Docker::prepare(session.engine.clone(), labels, &progress).await {
@@ -111,7 +113,17 @@ impl Lab {
                 let rng = fastrand::Rng::with_seed(session.seed);
                 let (docker, judge) = (docker.clone(), bench);
                 let group_again = group.clone();
-                let lab = Self { docker, network, group, boot, recorder, _observer: observer, _background: background, rng, judge };
+                let lab = Self {
+                    docker,
+                    network,
+                    group,
+                    boot,
+                    recorder,
+                    _observer: observer,
+                    _background: background,
+                    rng,
+                    judge,
+                };
                 (group_again, lab)
             }
         };
@@ -123,7 +135,8 @@ impl Lab {
             },
             why = &mut stop => Some(why),
         };
-        let troubled = aborted.is_some() || lab.judge.checks.iter().any(|check| check.verdict == Verdict::Fail);
+        let troubled =
+            aborted.is_some() || lab.judge.checks.iter().any(|check| check.verdict == Verdict::Fail);
         lab.write_evidence(&plan.folder, troubled).await;
         group.retire();
         let nodes = summaries(&group, &lab.recorder);
@@ -278,7 +291,8 @@ async fn boot(docker: &Docker, topology: &Topology) -> Result<Booted, StepError>
     group.nodes().iter().for_each(|node| observer.watch(node));
     for command in &topology.after_boot {
         let primary = group.primary().address().to_string();
-        let words: Vec<String> = command.command.iter().map(|word| word.replace("{primary}", &primary)).collect();
+        let words: Vec<String> =
+            command.command.iter().map(|word| word.replace("{primary}", &primary)).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         for node in targets(&group, command.node) {
             node.ask::<redis::Value>(&words).await?;
@@ -369,7 +383,11 @@ fn summaries(group: &ReplicationGroup, recorder: &Recorder) -> Vec<NodeSummary> 
         _ => lab_report::evidence::Role::Replica,
     };
     let ids: Vec<NodeId> = recorder.timeline().nodes;
-    let summary = |(index, id): (usize, NodeId)| NodeSummary { id, zone: topology.zone_of(index).to_owned(), role: boot_role(index) };
+    let summary = |(index, id): (usize, NodeId)| NodeSummary {
+        id,
+        zone: topology.zone_of(index).to_owned(),
+        role: boot_role(index),
+    };
     ids.into_iter().enumerate().map(summary).collect()
 }
 
@@ -397,7 +415,8 @@ impl Bench {
         let id = CheckId::from(id);
         assert!(!self.checks.iter().any(|check| check.id == id), "check `{id}` is judged twice");
         let declared = self.step.checks_of(self.case.as_deref()).find(|check| check.id == id);
-        let declared = declared.unwrap_or_else(|| panic!("the checklist lists no check `{id}` for `{}`", self.name));
+        let declared =
+            declared.unwrap_or_else(|| panic!("the checklist lists no check `{id}` for `{}`", self.name));
         self.says(News::Check { id: id.to_string(), verdict: judgement.verdict });
         self.checks.push(CheckRecord {
             id,
@@ -419,9 +438,16 @@ impl Bench {
         seen: Option<(Vec<NodeSummary>, Timeline)>,
         aborted: Option<String>,
     ) -> StepRecord {
-        let last = self.checks.iter().rev().find(|check| check.verdict != Verdict::Pass).map(|check| check.id.clone());
+        let last = self
+            .checks
+            .iter()
+            .rev()
+            .find(|check| check.verdict != Verdict::Pass)
+            .map(|check| check.id.clone());
         let why = match (&aborted, last) {
-            (Some(why), _) => format!("not exercised: the step ended early ({})", why.lines().next().unwrap_or_default()),
+            (Some(why), _) => {
+                format!("not exercised: the step ended early ({})", why.lines().next().unwrap_or_default())
+            }
             (None, Some(last)) => format!("not exercised: the step ended at `{last}`"),
             (None, None) => "not exercised: the step never judged it".to_owned(),
         };

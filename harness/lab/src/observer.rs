@@ -78,7 +78,8 @@ async fn watch_role(node: Arc<Node>, recorder: Recorder) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let role = probe.ask::<Vec<Value>>(&command).await.map_or(Role::Unreachable, |answer| role_of(&answer));
+        let role =
+            probe.ask::<Vec<Value>>(&command).await.map_or(Role::Unreachable, |answer| role_of(&answer));
         if last.replace(role) != Some(role) {
             recorder.role(&id, role);
         }

@@ -7,7 +7,10 @@ use std::{
 
 use lab_report::{
     NodeId,
-    evidence::{At, EndpointChange, EndpointName, Event, FaultWindow, Marks, Role, RoleChange, Sample, Source, Timeline, Write},
+    evidence::{
+        At, EndpointChange, EndpointName, Event, FaultWindow, Marks, Role, RoleChange, Sample, Source,
+        Timeline, Write,
+    },
 };
 
 /// Writes down what happens, as it happens. Clones write into the same timeline.

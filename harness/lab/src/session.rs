@@ -93,7 +93,8 @@ impl Session {
 
     /// Tells whoever watches the run. A watcher is optional, so a failure to write is not an error.
     pub fn report(&self, step: &str, news: News) {
-        let line = serde_json::to_string(&Progress { step: step.to_owned(), news }).expect("progress is plain data");
+        let line =
+            serde_json::to_string(&Progress { step: step.to_owned(), news }).expect("progress is plain data");
         let _ = fs::create_dir_all(self.dir());
         let file = fs::OpenOptions::new().create(true).append(true).open(self.dir().join("progress.jsonl"));
         if let Ok(mut file) = file {

@@ -60,7 +60,11 @@ pub async fn pass(length: Duration) {
 /// `budget` on this machine: times `LAB_TIME_SCALE`, for machines slower than a laptop.
 pub fn scaled(budget: Duration) -> Duration {
     static SCALE: LazyLock<f64> = LazyLock::new(|| {
-        std::env::var("LAB_TIME_SCALE").ok().and_then(|scale| scale.parse().ok()).filter(|s| *s >= 1.0).unwrap_or(1.0)
+        std::env::var("LAB_TIME_SCALE")
+            .ok()
+            .and_then(|scale| scale.parse().ok())
+            .filter(|s| *s >= 1.0)
+            .unwrap_or(1.0)
     });
     budget.mul_f64(*SCALE)
 }

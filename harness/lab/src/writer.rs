@@ -69,7 +69,9 @@ async fn one(client: Arc<Client>, recorder: Recorder, sequence: u64, intended: A
     let done = recorder.now();
     let write = match answer {
         Ok(()) => Write { sequence, intended, done, outcome: Outcome::Acknowledged, error: None },
-        Err(error) => Write { sequence, intended, done, outcome: error.outcome(), error: Some(error.class()) },
+        Err(error) => {
+            Write { sequence, intended, done, outcome: error.outcome(), error: Some(error.class()) }
+        }
     };
     recorder.wrote(write.clone());
     write

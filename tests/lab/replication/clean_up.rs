@@ -20,8 +20,12 @@ async fn clean_up(lab: &mut Lab) -> Outcome {
     let value: Option<String> = primary.ask(&["GET", "kept"]).await?;
     let role = primary.info().await?.role();
     let exact = names == [primary.container()] && role == Role::Primary && value.is_some();
-    let observed = if exact { "the primary, with its data".to_owned() } else { format!("{} containers", names.len()) };
-    lab.check("cleanup.retain-primary", Judgement::equal("the primary, with its data", observed).evidence(names.join(", ")));
+    let observed =
+        if exact { "the primary, with its data".to_owned() } else { format!("{} containers", names.len()) };
+    lab.check(
+        "cleanup.retain-primary",
+        Judgement::equal("the primary, with its data", observed).evidence(names.join(", ")),
+    );
 
     // 2. Nothing.
     lab.doing("deleting everything");
@@ -32,7 +36,10 @@ async fn clean_up(lab: &mut Lab) -> Outcome {
         left = lab.docker().leftovers().await?;
     }
     let observed = if left.is_empty() { "nothing".to_owned() } else { format!("{} things", left.len()) };
-    lab.check("cleanup.nothing-left", Judgement::equal("nothing", observed).evidence(left.names().join(", ")));
+    lab.check(
+        "cleanup.nothing-left",
+        Judgement::equal("nothing", observed).evidence(left.names().join(", ")),
+    );
     Ok(())
 }
 

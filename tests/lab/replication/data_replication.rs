@@ -1,11 +1,6 @@
 use std::time::{Duration, Instant};
 
-use failover_lab::{
-    Lab, StepError,
-    client::Client,
-    replicated,
-    wait::Seen,
-};
+use failover_lab::{Lab, StepError, client::Client, replicated, wait::Seen};
 use lab_report::judge::{Judgement, lag_within};
 use redis::Pipeline;
 
@@ -31,13 +26,12 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
     primary.ask::<()>(&["SET", "message", &greeting]).await?;
     primary.ask::<()>(&["HSET", "user:1", "name", "Ada", "email", "ada@example.com"]).await?;
     let written = [greeting, "Ada".to_owned(), "ada@example.com".to_owned()].join(", ");
-    let arrived = lab.wait("the values to arrive at a replica", ARRIVAL, async || {
-        match read_back(&reader).await {
+    let arrived =
+        lab.wait("the values to arrive at a replica", ARRIVAL, async || match read_back(&reader).await {
             Ok(read) if read == written => Seen::Ready(()),
             Ok(read) => Seen::NotYet(read),
             Err(error) => Seen::NotYet(error.to_string()),
-        }
-    });
+        });
     let observed = arrived.await.map_or_else(|late| late.last_seen, |()| "the same values".to_owned());
     if !lab.check("data.read-back", Judgement::equal("the same values", observed)) {
         return Ok(());
@@ -60,10 +54,12 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
         keys.extend((0..BURST).map(|index| format!("burst:{index}")));
         let words: Vec<&str> = keys.iter().map(String::as_str).collect();
         match reader.ask::<Vec<Option<String>>>(&words).await {
-            Ok(read) => match read.iter().zip(&values).filter(|(read, value)| read.as_ref() == Some(value)).count() {
-                all if all == values.len() => Seen::Ready(()),
-                some => Seen::NotYet(format!("{some} of {BURST}")),
-            },
+            Ok(read) => {
+                match read.iter().zip(&values).filter(|(read, value)| read.as_ref() == Some(value)).count() {
+                    all if all == values.len() => Seen::Ready(()),
+                    some => Seen::NotYet(format!("{some} of {BURST}")),
+                }
+            }
             Err(error) => Seen::NotYet(error.to_string()),
         }
     });

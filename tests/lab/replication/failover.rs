@@ -43,7 +43,8 @@ async fn failover(lab: &mut Lab) -> Outcome {
     let fault = lose(lab, &old).await?;
 
     // 3. The successor and its name.
-    let promoted = stage(lab, &old, "another node to become primary", |failover| failover.new.is_some()).await;
+    let promoted =
+        stage(lab, &old, "another node to become primary", |failover| failover.new.is_some()).await;
     if !lab.check("failover.promoted", happened("another node is primary", promoted)) {
         return Ok(());
     }
@@ -140,7 +141,9 @@ async fn wait_for_return(lab: &Lab, old: &Node, new: &Node) -> Result<(), String
     let wanted = new.address().to_string();
     let look = || async {
         match old.info().await {
-            Ok(info) if info.get("master_host") == Some(&wanted) && info.link_up() == Some(true) => Seen::Ready(()),
+            Ok(info) if info.get("master_host") == Some(&wanted) && info.link_up() == Some(true) => {
+                Seen::Ready(())
+            }
             Ok(info) => Seen::NotYet(info.replication()),
             Err(error) => Seen::NotYet(error.to_string()),
         }
@@ -181,7 +184,8 @@ fn expected_events(case: Option<&str>, old: &Node, new: &Node) -> Vec<String> {
 }
 
 async fn wait_for_events(lab: &Lab, count: usize) -> Vec<String> {
-    let messages = || -> Vec<String> { lab.group().events().into_iter().map(|event| event.message).collect() };
+    let messages =
+        || -> Vec<String> { lab.group().events().into_iter().map(|event| event.message).collect() };
     let look = || async {
         match messages().len() {
             there if there >= count => Seen::Ready(()),

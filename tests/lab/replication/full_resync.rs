@@ -1,6 +1,11 @@
 use std::time::{Duration, Instant};
 
-use failover_lab::{Lab, StepError, docker::{FaultKind, Node}, replicated, wait::Seen};
+use failover_lab::{
+    Lab, StepError,
+    docker::{FaultKind, Node},
+    replicated,
+    wait::Seen,
+};
 use lab_report::judge::Judgement;
 use redis::Pipeline;
 
@@ -30,12 +35,11 @@ async fn full_resync(lab: &mut Lab) -> Outcome {
     // 2. A loss.
     let begin = Instant::now();
     let fault = lab.inject(FaultKind::Crash, &replica).await?;
-    let recovered = lab.wait("the replica to be in sync again", BUDGET, async || {
-        match lab.group().events().last() {
+    let recovered =
+        lab.wait("the replica to be in sync again", BUDGET, async || match lab.group().events().last() {
             Some(event) if event.message.starts_with("Finished recovery") => Seen::Ready(()),
             last => Seen::NotYet(format!("{last:?}")),
-        }
-    });
+        });
     recovered.await?;
     let length = begin.elapsed();
     fault.heal().await?;
@@ -75,7 +79,8 @@ async fn compare(lab: &mut Lab, primary: &Node, replica: &Node) -> Result<String
     let mut words = vec!["MGET".to_owned()];
     words.extend((0..1000).map(|_| format!("row:{}", lab.rng().u64(..KEYS))));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (there, here): (Vec<Option<String>>, Vec<Option<String>>) = (primary.ask(&words).await?, replica.ask(&words).await?);
+    let (there, here): (Vec<Option<String>>, Vec<Option<String>>) =
+        (primary.ask(&words).await?, replica.ask(&words).await?);
     let different = there.iter().zip(&here).filter(|(a, b)| a != b).count();
     Ok(match different {
         0 => "the same keys and values".to_owned(),

@@ -29,7 +29,10 @@ async fn held_replica(lab: &mut Lab) -> Outcome {
     let listed = async || {
         let info = Info::parse(&primary.ask::<String>(&["INFO", "replication"]).await.unwrap_or_default());
         let end = info.offset();
-        info.replicas().into_iter().find(|line| line.ip == address).map(|line| (line.lag, end.saturating_sub(line.offset)))
+        info.replicas()
+            .into_iter()
+            .find(|line| line.ip == address)
+            .map(|line| (line.lag, end.saturating_sub(line.offset)))
     };
     let shown = lab.wait("the lag to show at the primary", SHOWS, async || match listed().await {
         Some((lag, behind)) if lag >= LAG && behind > 0 => Seen::Ready(()),
@@ -42,10 +45,11 @@ async fn held_replica(lab: &mut Lab) -> Outcome {
     // 2. Released. Its node has left the reader name, so it is asked directly.
     held.heal().await?;
     writer.stop().await;
-    let caught_up = lab.wait("the replica to catch up", Duration::from_secs(10), async || match listed().await {
-        Some((_, 0)) => Seen::Ready(()),
-        other => Seen::NotYet(format!("{other:?}")),
-    });
+    let caught_up =
+        lab.wait("the replica to catch up", Duration::from_secs(10), async || match listed().await {
+            Some((_, 0)) => Seen::Ready(()),
+            other => Seen::NotYet(format!("{other:?}")),
+        });
     caught_up.await?;
 
     // 3. As before.

@@ -37,7 +37,10 @@ async fn manual_promotion(lab: &mut Lab) -> Outcome {
     let clocks = clocks();
     pass(3 * (clocks.probe_timeout + clocks.observe_every + clocks.scheduling)).await;
     let primaries = primaries(lab, &old).await;
-    lab.check("manual.nobody-promoted", Judgement::equal("0 new primaries", format!("{primaries} new primaries")));
+    lab.check(
+        "manual.nobody-promoted",
+        Judgement::equal("0 new primaries", format!("{primaries} new primaries")),
+    );
 
     // 3. By hand.
     let answer = match lab.group().promote(chosen.id()).await {
@@ -48,7 +51,10 @@ async fn manual_promotion(lab: &mut Lab) -> Outcome {
     let named = lab.group().records().targets(EndpointName::Primary);
     let done = role == Role::Primary && named == [chosen.id().clone()];
     let observed = if done { "primary, and named".to_owned() } else { format!("{role:?}: {answer}") };
-    lab.check("manual.promotes", Judgement::equal("primary, and named", observed).evidence(format!("the name points at {named:?}")));
+    lab.check(
+        "manual.promotes",
+        Judgement::equal("primary, and named", observed).evidence(format!("the name points at {named:?}")),
+    );
     fault.heal().await?;
     Ok(())
 }

@@ -26,9 +26,15 @@ const READS: usize = 50;
 async fn reader_endpoint(lab: &mut Lab) -> Outcome {
     // 1. The names.
     let records = lab.group().records();
-    let unresolved = [EndpointName::Primary, EndpointName::Reader].into_iter().filter(|name| records.targets(*name).is_empty());
+    let unresolved = [EndpointName::Primary, EndpointName::Reader]
+        .into_iter()
+        .filter(|name| records.targets(*name).is_empty());
     let unresolved: Vec<String> = unresolved.map(|name| records.name(name)).collect();
-    let observed = if unresolved.is_empty() { "both resolve".to_owned() } else { format!("no address: {}", unresolved.join(", ")) };
+    let observed = if unresolved.is_empty() {
+        "both resolve".to_owned()
+    } else {
+        format!("no address: {}", unresolved.join(", "))
+    };
     lab.check("endpoints.resolve", Judgement::equal("both resolve", observed));
 
     // 2. New clients.
@@ -40,9 +46,15 @@ async fn reader_endpoint(lab: &mut Lab) -> Outcome {
         masters += usize::from(role != "slave" || identity == primary);
         reached.insert(identity);
     }
-    lab.check("reader.never-primary", Judgement::equal("0 of 20 connections", format!("{masters} of {CLIENTS} connections")));
+    lab.check(
+        "reader.never-primary",
+        Judgement::equal("0 of 20 connections", format!("{masters} of {CLIENTS} connections")),
+    );
     reached.remove(&primary);
-    lab.check("reader.spreads", Judgement::equal("2 replicas reached", format!("{} replicas reached", reached.len())));
+    lab.check(
+        "reader.spreads",
+        Judgement::equal("2 replicas reached", format!("{} replicas reached", reached.len())),
+    );
 
     // 3. One connection.
     let reader = lab.reader_client().staying_connected();
@@ -55,7 +67,8 @@ async fn reader_endpoint(lab: &mut Lab) -> Outcome {
         pass(Duration::from_millis(10)).await;
     }
     let broken = answers.contains("no answer") || answers.contains("not sent");
-    let observed = if broken { "the connection broke".to_owned() } else { format!("{} replica", answers.len()) };
+    let observed =
+        if broken { "the connection broke".to_owned() } else { format!("{} replica", answers.len()) };
     lab.check("reader.sticky", Judgement::equal("1 replica", observed));
     Ok(())
 }

@@ -18,7 +18,9 @@ const NOWHERE: &str = "192.0.2.1";
 async fn replica_choice(lab: &mut Lab) -> Outcome {
     // 1. One replica falls behind.
     let old = lab.group().primary();
-    let [behind, ahead] = &lab.group().replicas()[..] else { return Err("the step needs two replicas".into()) };
+    let [behind, ahead] = &lab.group().replicas()[..] else {
+        return Err("the step needs two replicas".into());
+    };
     behind.ask::<()>(&["REPLICAOF", NOWHERE, "6379"]).await?;
 
     // 2. The other does not.

@@ -28,7 +28,8 @@ async fn replication_group(lab: &mut Lab) -> Outcome {
     let right = versions.iter().all(|version| version.starts_with(&group.engine_version));
     let observed = if right { "every node runs it".to_owned() } else { versions.join(", ") };
     let judgement = Judgement::of(right, "the version asked for", observed);
-    let judgement = judgement.evidence(format!("asked for {}", group.engine_version)).evidence(versions.join(", "));
+    let judgement =
+        judgement.evidence(format!("asked for {}", group.engine_version)).evidence(versions.join(", "));
     lab.check("group.engine-version", judgement);
     lab.check("group.cluster-mode-off", Judgement::equal("0, 0, 0", pad(clustered).join(", ")));
 

@@ -1,12 +1,6 @@
 use std::time::Duration;
 
-use failover_lab::{
-    Lab, StepError,
-    client::Client,
-    info::Info,
-    replicated,
-    wait::Seen,
-};
+use failover_lab::{Lab, StepError, client::Client, info::Info, replicated, wait::Seen};
 use lab_report::{evidence::Role, judge::Judgement};
 
 use crate::step::{Outcome, step};
@@ -36,30 +30,41 @@ async fn replication_status(lab: &mut Lab) -> Outcome {
     lab.check("status.connected", Judgement::equal("2", connected).evidence(info.replication()));
     let states: Vec<String> = info.replicas().into_iter().map(|replica| replica.state).collect();
     let online = !states.is_empty() && states.iter().all(|state| state == "online");
-    lab.check("status.online", Judgement::of(online, "all online", if online { "all online".to_owned() } else { states.join(", ") }));
+    lab.check(
+        "status.online",
+        Judgement::of(online, "all online", if online { "all online".to_owned() } else { states.join(", ") }),
+    );
 
     // 2. The backlog.
     let size: u64 = info.number("repl_backlog_size").unwrap_or(0);
-    lab.check("status.backlog", Judgement::of(size >= BACKLOG, "at least 1048576 bytes", format!("{size} bytes")));
+    lab.check(
+        "status.backlog",
+        Judgement::of(size >= BACKLOG, "at least 1048576 bytes", format!("{size} bytes")),
+    );
 
     // 3. Offsets follow.
     for number in 0..100 {
         primary.ask::<()>(&["SET", &format!("offset:{number}"), "x"]).await?;
     }
     let end = replication(&primary).await?.offset();
-    let followed = lab.wait("every online replica to acknowledge the stream's end", ACKNOWLEDGED, async || {
-        match replication(&primary).await {
-            Ok(info) if info.role() != Role::Primary => Seen::NotYet("it is no primary any more".to_owned()),
-            Ok(info) => {
-                let mut online = info.replicas().into_iter().filter(|replica| replica.state == "online");
-                match online.find(|replica| replica.offset < end) {
-                    None => Seen::Ready(()),
-                    Some(behind) => Seen::NotYet(format!("a replica stays {} bytes behind", end - behind.offset)),
+    let followed =
+        lab.wait("every online replica to acknowledge the stream's end", ACKNOWLEDGED, async || {
+            match replication(&primary).await {
+                Ok(info) if info.role() != Role::Primary => {
+                    Seen::NotYet("it is no primary any more".to_owned())
                 }
+                Ok(info) => {
+                    let mut online = info.replicas().into_iter().filter(|replica| replica.state == "online");
+                    match online.find(|replica| replica.offset < end) {
+                        None => Seen::Ready(()),
+                        Some(behind) => {
+                            Seen::NotYet(format!("a replica stays {} bytes behind", end - behind.offset))
+                        }
+                    }
+                }
+                Err(error) => Seen::NotYet(error.to_string()),
             }
-            Err(error) => Seen::NotYet(error.to_string()),
-        }
-    });
+        });
     let expected = "every online replica reaches the stream's end";
     let observed = followed.await.map_or_else(|late| late.last_seen, |()| expected.to_owned());
     lab.check("status.offsets", Judgement::equal(expected, observed));

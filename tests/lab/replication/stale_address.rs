@@ -44,7 +44,11 @@ async fn stale_address(lab: &mut Lab) -> Outcome {
 
     // 3. Who writes again.
     let written = try_to_write(&caching).await;
-    let observed = if written == 0 { "no write acknowledged".to_owned() } else { format!("{written} of {TRIES} acknowledged") };
+    let observed = if written == 0 {
+        "no write acknowledged".to_owned()
+    } else {
+        format!("{written} of {TRIES} acknowledged")
+    };
     lab.check("stale.caching-fails", Judgement::equal("no write acknowledged", observed));
     let written = try_to_write(&resolving).await;
     let observed = if written > 0 { "it writes again" } else { "no write acknowledged" };

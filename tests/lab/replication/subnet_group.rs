@@ -15,11 +15,13 @@ async fn subnet_group(lab: &mut Lab) -> Outcome {
     // 1. The zones that there are.
     let group = lab.group().describe();
     let zones: BTreeSet<&String> = group.zones.iter().collect();
-    let two = lab.check("zones.two", Judgement::of(zones.len() >= 2, "at least 2", format!("{} zones", zones.len())));
+    let two = lab
+        .check("zones.two", Judgement::of(zones.len() >= 2, "at least 2", format!("{} zones", zones.len())));
 
     // 2. The zones that are used.
     let used: BTreeSet<&String> = group.members.iter().map(|member| &member.zone).collect();
-    let places: Vec<String> = group.members.iter().map(|member| format!("{} in {}", member.id, member.zone)).collect();
+    let places: Vec<String> =
+        group.members.iter().map(|member| format!("{} in {}", member.id, member.zone)).collect();
     let expected = "nodes in at least 2 zones";
     let judgement = match two {
         true => Judgement::of(used.len() >= 2, expected, places.join(", ")),

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn a_process_that_ended_is_dead() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let owner = Owner { host: host_name(), pid: child.id(), started: start_time(child.id()).unwrap_or(1) };
+        let owner =
+            Owner { host: host_name(), pid: child.id(), started: start_time(child.id()).unwrap_or(1) };
         child.wait().unwrap();
         assert!(!owner.may_be_alive());
     }

@@ -73,9 +73,7 @@ pub enum DockerError {
 }
 
 impl DockerError {
-    pub(crate) fn api(
-        doing: impl Into<String>,
-    ) -> impl FnOnce(bollard::errors::Error) -> Self {
+    pub(crate) fn api(doing: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Api { doing, source: Box::new(source) }
     }
@@ -165,7 +163,11 @@ pub async fn host(api: &Api) -> Host {
     let info = api.info().await.unwrap_or_default();
     let version = api.version().await.unwrap_or_default();
     Host {
-        os: [info.operating_system, info.kernel_version].into_iter().flatten().collect::<Vec<_>>().join(", kernel "),
+        os: [info.operating_system, info.kernel_version]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", kernel "),
         arch: info.architecture.unwrap_or_default(),
         cpus: info.ncpu.unwrap_or(0).unsigned_abs(),
         memory_bytes: info.mem_total.unwrap_or(0).unsigned_abs(),

@@ -9,8 +9,9 @@ use bollard::models::{
 
 use super::{Docker, DockerError};
 
-/// Labs at once on one machine: /28 subnets of 10.213.0.0/16, with 13 addresses each.
-const SUBNETS: u16 = 4096;
+/// Labs at once on one machine: /27 subnets of 10.213.0.0/16. The lower half of each is for fixed
+/// addresses, the upper half for those that the bridge hands out.
+const SUBNETS: u16 = 2048;
 /// Tried before giving up; labs that die give theirs back.
 const TRIES: usize = 64;
 
@@ -28,8 +29,16 @@ impl Network {
     /// No subnet is free, or the container engine refused.
     pub async fn create(docker: &Docker, name: &str) -> Result<Self, DockerError> {
         for _ in 0..TRIES {
-            let base = Ipv4Addr::from_bits(Ipv4Addr::new(10, 213, 0, 0).to_bits() + u32::from(fastrand::u16(..SUBNETS)) * 16);
-            let pool = IpamConfig { subnet: Some(format!("{base}/28")), ..IpamConfig::default() };
+            let base = Ipv4Addr::from_bits(
+                Ipv4Addr::new(10, 213, 0, 0).to_bits() + u32::from(fastrand::u16(..SUBNETS)) * 32,
+            );
+            let handed_out = Ipv4Addr::from_bits(base.to_bits() + 16);
+            let pool = IpamConfig {
+                subnet: Some(format!("{base}/27")),
+                ip_range: Some(format!("{handed_out}/28")),
+                gateway: Some(Ipv4Addr::from_bits(base.to_bits() + 1).to_string()),
+                ..IpamConfig::default()
+            };
             let request = NetworkCreateRequest {
                 name: name.to_owned(),
                 labels: Some(docker.labels().to_map()),
@@ -66,8 +75,14 @@ impl Network {
     }
 
     /// Attaches a container at a fixed address.
-    pub(crate) async fn attach(&self, docker: &Docker, container: &str, address: Ipv4Addr) -> Result<(), DockerError> {
-        let ipam = EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() };
+    pub(crate) async fn attach(
+        &self,
+        docker: &Docker,
+        container: &str,
+        address: Ipv4Addr,
+    ) -> Result<(), DockerError> {
+        let ipam =
+            EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() };
         let endpoint = EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() };
         let request =
             NetworkConnectRequest { container: container.to_owned(), endpoint_config: Some(endpoint) };

@@ -105,8 +105,10 @@ impl Node {
     pub async fn launch(docker: &Docker, network: &Network, launch: Launch) -> Result<Arc<Self>, NodeError> {
         let container = format!("{}-{}", docker.labels().lab, launch.id);
         let mapped = docker.addressing() == Addressing::Mapped;
-        let (name, tag) = docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));
-        let mut command = vec!["sh".to_owned(), "-c".to_owned(), SUPERVISOR.to_owned(), launch.id.to_string()];
+        let (name, tag) =
+            docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));
+        let mut command =
+            vec!["sh".to_owned(), "-c".to_owned(), SUPERVISOR.to_owned(), launch.id.to_string()];
         command.push(docker.engine().server().to_owned());
         for (setting, value) in &launch.settings {
             command.push(format!("--{setting}"));
@@ -131,7 +133,9 @@ impl Node {
             .with_ready_conditions(Vec::new())
             .with_host_config_modifier(move |host| {
                 host.publish_all_ports = Some(false);
-                for binding in host.port_bindings.iter_mut().flatten().filter_map(|(_, b)| b.as_mut()).flatten() {
+                for binding in
+                    host.port_bindings.iter_mut().flatten().filter_map(|(_, b)| b.as_mut()).flatten()
+                {
                     binding.host_ip = Some(Ipv4Addr::LOCALHOST.to_string());
                 }
             });
@@ -200,7 +204,11 @@ impl Node {
     ///
     /// # Errors
     /// As for [`Node::ask`].
-    pub async fn ask_within<T: FromRedisValue>(&self, command: &[&str], limit: Duration) -> Result<T, NodeError> {
+    pub async fn ask_within<T: FromRedisValue>(
+        &self,
+        command: &[&str],
+        limit: Duration,
+    ) -> Result<T, NodeError> {
         let mut words = command.iter();
         let mut cmd = Cmd::new();
         words.by_ref().for_each(|word| {
@@ -217,7 +225,11 @@ impl Node {
         {
             self.connection.lock().await.take();
         }
-        answer.map_err(|source| NodeError::Command { node: self.id.clone(), command: command.join(" "), source })
+        answer.map_err(|source| NodeError::Command {
+            node: self.id.clone(),
+            command: command.join(" "),
+            source,
+        })
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
@@ -237,7 +249,8 @@ impl Node {
     pub async fn connect(&self, limit: Duration) -> Result<MultiplexedConnection, RedisError> {
         let reach = self.reach();
         let client = redis::Client::open((reach.ip().to_string(), reach.port()))?;
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(None);
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(None);
         client.get_multiplexed_async_connection_with_config(&config).await
     }
 
@@ -261,8 +274,7 @@ impl Node {
 
     /// The last lines of the server's log.
     pub async fn log_tail(&self, lines: usize) -> String {
-        let options =
-            LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
         let mut stream = self.docker.api().logs(&self.container, Some(options));
         let mut log = String::new();
         while let Some(Ok(chunk)) = stream.next().await {
@@ -313,7 +325,12 @@ impl Node {
     pub async fn restart(&self) -> Result<(), NodeError> {
         self.connection.lock().await.take();
         let doing = || format!("looking at `{}`", self.container);
-        let state = self.docker.api().inspect_container(&self.container, None).await.map_err(DockerError::api(doing()))?;
+        let state = self
+            .docker
+            .api()
+            .inspect_container(&self.container, None)
+            .await
+            .map_err(DockerError::api(doing()))?;
         let state = state.state.unwrap_or_default();
         if state.paused == Some(true) {
             self.kill_container().await?;
@@ -337,7 +354,9 @@ impl Node {
                 return Seen::NotYet(error.to_string());
             }
             match api.inspect_container(&self.container, None).await {
-                Ok(found) if found.state.as_ref().and_then(|state| state.running) == Some(true) => Seen::Ready(()),
+                Ok(found) if found.state.as_ref().and_then(|state| state.running) == Some(true) => {
+                    Seen::Ready(())
+                }
                 Ok(found) => Seen::NotYet(format!("{:?}", found.state.and_then(|state| state.status))),
                 Err(error) => Seen::NotYet(error.to_string()),
             }
@@ -348,7 +367,11 @@ impl Node {
     async fn signal(&self, signal: &str) -> Result<(), DockerError> {
         let options = KillContainerOptionsBuilder::new().signal(signal).build();
         let doing = format!("sending {signal} to `{}`", self.container);
-        self.docker.api().kill_container(&self.container, Some(options)).await.map_err(DockerError::api(doing))
+        self.docker
+            .api()
+            .kill_container(&self.container, Some(options))
+            .await
+            .map_err(DockerError::api(doing))
     }
 
     /// Published ports change with every start and every network; bridge addresses here never do.
@@ -360,24 +383,27 @@ impl Node {
         let port = wait::until(what, START, Duration::from_millis(20), async || {
             let found = self.docker.api().inspect_container(&self.container, None).await.ok();
             let ports = found.and_then(|found| found.network_settings).and_then(|settings| settings.ports);
-            let bindings = ports.unwrap_or_default().remove(&format!("{PORT}/tcp")).flatten().unwrap_or_default();
+            let bindings =
+                ports.unwrap_or_default().remove(&format!("{PORT}/tcp")).flatten().unwrap_or_default();
             match bindings.iter().find_map(|binding| binding.host_port.as_ref()?.parse().ok()) {
                 Some(port) => Seen::Ready(port),
                 None => Seen::NotYet("none".to_owned()),
             }
         });
         let port: u16 = self.in_time(port.await).await?;
-        *self.reach.lock().expect("no panic while held") = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        *self.reach.lock().expect("no panic while held") =
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         Ok(())
     }
 
     async fn answers(&self) -> Result<(), NodeError> {
-        let answer = wait::until("its server to answer", START, Duration::from_millis(5), async || {
-            match self.ask_within::<String>(&["PING"], Duration::from_millis(500)).await {
-                Ok(_) => Seen::Ready(()),
-                Err(error) => Seen::NotYet(error.to_string()),
-            }
-        });
+        let answer =
+            wait::until("its server to answer", START, Duration::from_millis(5), async || {
+                match self.ask_within::<String>(&["PING"], Duration::from_millis(500)).await {
+                    Ok(_) => Seen::Ready(()),
+                    Err(error) => Seen::NotYet(error.to_string()),
+                }
+            });
         self.in_time(answer.await).await
     }
 
@@ -418,7 +444,11 @@ impl Node {
         let kept = format!("{}{KEPT}", self.container);
         let options = RenameContainerOptionsBuilder::new().name(&kept).build();
         let doing = format!("renaming `{}`", self.container);
-        self.docker.api().rename_container(&self.container, options).await.map_err(DockerError::api(doing))?;
+        self.docker
+            .api()
+            .rename_container(&self.container, options)
+            .await
+            .map_err(DockerError::api(doing))?;
         Ok(kept)
     }
 }

@@ -37,7 +37,8 @@ impl Bystander {
     /// The container engine refused.
     pub async fn join(docker: &Docker, network: &Network, name: &str) -> Result<Self, DockerError> {
         let container = format!("{}-{name}", docker.labels().lab);
-        let (image, tag) = docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));
+        let (image, tag) =
+            docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));
         let handle = Redis::default()
             .with_name(image)
             .with_tag(tag)

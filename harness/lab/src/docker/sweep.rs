@@ -67,7 +67,10 @@ impl Leftovers {
     /// The names of all of them.
     pub fn names(&self) -> Vec<String> {
         let kinds = [("container", &self.containers), ("network", &self.networks), ("volume", &self.volumes)];
-        kinds.into_iter().flat_map(|(kind, all)| all.iter().map(move |thing| format!("{kind} {}", thing.name))).collect()
+        kinds
+            .into_iter()
+            .flat_map(|(kind, all)| all.iter().map(move |thing| format!("{kind} {}", thing.name)))
+            .collect()
     }
 
     /// The processes that look after them.
@@ -105,7 +108,8 @@ pub(super) async fn find(api: &Api, scope: &Scope) -> Result<Leftovers, DockerEr
     };
     let filter = HashMap::from([("label".to_owned(), vec![label])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-    let containers = api.list_containers(Some(options)).await.map_err(DockerError::api("listing containers"))?;
+    let containers =
+        api.list_containers(Some(options)).await.map_err(DockerError::api("listing containers"))?;
     let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
     let networks = api.list_networks(Some(options)).await.map_err(DockerError::api("listing networks"))?;
     let options = ListVolumesOptionsBuilder::new().filters(&filter).build();
@@ -114,13 +118,16 @@ pub(super) async fn find(api: &Api, scope: &Scope) -> Result<Leftovers, DockerEr
         containers: containers
             .into_iter()
             .map(|c| {
-                let name = c.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned());
+                let name =
+                    c.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned());
                 thing(c.id.unwrap_or_default(), name.unwrap_or_default(), &c.labels.unwrap_or_default())
             })
             .collect(),
         networks: networks
             .into_iter()
-            .map(|n| thing(n.id.unwrap_or_default(), n.name.unwrap_or_default(), &n.labels.unwrap_or_default()))
+            .map(|n| {
+                thing(n.id.unwrap_or_default(), n.name.unwrap_or_default(), &n.labels.unwrap_or_default())
+            })
             .collect(),
         volumes: volumes
             .volumes

@@ -98,12 +98,14 @@ impl ReplicationGroup {
     /// The replica to promote when `old` is gone; ties go to the node that was created first.
     async fn choose(&self, old: &Arc<Node>) -> Result<Option<Arc<Node>>, GroupError> {
         let dead = self.0.state().dead.clone();
-        let candidates: Vec<_> = self.nodes().into_iter().filter(|n| n.id() != old.id() && !dead.contains(n.id())).collect();
+        let candidates: Vec<_> =
+            self.nodes().into_iter().filter(|n| n.id() != old.id() && !dead.contains(n.id())).collect();
         let offsets = join_all(candidates.iter().map(|node| async move {
             let text = node.ask_within::<String>(&["INFO", "replication"], OFFSET_TIMEOUT).await.ok()?;
             Some(crate::info::Info::parse(&text).offset())
         }));
-        let known: Vec<_> = candidates.iter().cloned().zip(offsets.await).filter_map(|(n, o)| Some((n, o?))).collect();
+        let known: Vec<_> =
+            candidates.iter().cloned().zip(offsets.await).filter_map(|(n, o)| Some((n, o?))).collect();
         for (node, offset) in &known {
             self.0.log(format!("candidate {} has offset {offset}", node.id()));
         }
@@ -134,7 +136,10 @@ impl ReplicationGroup {
         self.0.point_reader();
         self.0.announce_failover(old.id(), new.id());
         if manager.reattach {
-            let others = self.nodes().into_iter().filter(|n| ![old.id(), new.id()].contains(&n.id()) && !dead.contains(n.id()));
+            let others = self
+                .nodes()
+                .into_iter()
+                .filter(|n| ![old.id(), new.id()].contains(&n.id()) && !dead.contains(n.id()));
             for other in others {
                 self.0.follow(&other, new).await?;
             }
@@ -165,10 +170,12 @@ impl ReplicationGroup {
         if !self.0.topology.manager.demote {
             return Ok(());
         }
-        wait::until(&format!("{} to be in sync", node.id()), RESYNC, RESYNC_PACE, async || match node.info().await {
-            Ok(info) if info.link_up() == Some(true) => Seen::Ready(()),
-            Ok(info) => Seen::NotYet(info.replication()),
-            Err(error) => Seen::NotYet(error.to_string()),
+        wait::until(&format!("{} to be in sync", node.id()), RESYNC, RESYNC_PACE, async || {
+            match node.info().await {
+                Ok(info) if info.link_up() == Some(true) => Seen::Ready(()),
+                Ok(info) => Seen::NotYet(info.replication()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            }
         })
         .await?;
         Ok(())

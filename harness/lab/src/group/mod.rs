@@ -172,7 +172,11 @@ impl ReplicationGroup {
         Description {
             id: self.0.id.clone(),
             status: state.status,
-            engine_version: if topology.engine_version.is_empty() { version } else { topology.engine_version.clone() },
+            engine_version: if topology.engine_version.is_empty() {
+                version
+            } else {
+                topology.engine_version.clone()
+            },
             automatic_failover: topology.manager.automatic_failover,
             multi_az: topology.manager.multi_az,
             zones: topology.zones.clone(),
