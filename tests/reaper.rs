@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args().nth(2) {
-        Some(lab) => failover_lab::reaper::main(lab),
-        None => ExitCode::from(64),
-    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    failover_lab::reaper::main(&words)
 }

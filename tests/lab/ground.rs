@@ -1,1 +1,25 @@
-//! The parts that the steps stand on.
+//! The parts that the steps stand on, each on real servers and without a step around it.
+
+/// A group reached directly, or through published ports.
+mod addressing;
+/// A topology that runs, for the length of a closure.
+mod bare;
+/// Whatever ends a lab's owner, nothing of the lab stays.
+mod cleaning_up;
+/// Names are resolved by their time to live; readers take turns.
+mod endpoints;
+/// Three kinds of death and a partition, as a client meets them.
+mod faults;
+/// The manager's limits, refusals, and what it does about a dead replica.
+mod manager;
+/// What a node keeps when its server comes back: its address, and nothing else.
+mod restarts;
+
+use bare::with_group;
+
+use failover_lab::{Topology, replicated};
+
+/// One server, with nobody who would bring it back.
+fn alone() -> Topology {
+    replicated(0).without_automatic_failover().without_recovery()
+}

@@ -1,1 +1,89 @@
-fn main() {}
+//! `cargo lab`: run, grade and look after the labs.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
+
+mod failure;
+mod grade;
+mod look;
+mod progress;
+mod runs;
+mod tidy;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Run, grade and look after the labs.
+#[derive(Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a checklist's steps and give marks.
+    Grade(grade::Grade),
+    /// List checklists, their steps, and engines.
+    List,
+    /// See whether this machine can run the labs.
+    Doctor {
+        /// The server engine, as in `cargo lab list`.
+        #[arg(long, env = "LAB_ENGINE")]
+        engine: Option<String>,
+    },
+    /// Boot a topology and stay, with endpoints on localhost, until Ctrl-C.
+    Up(up::Up),
+    /// End every `cargo lab up`, and remove what was kept.
+    Down,
+    /// Remove whatever dead runs left.
+    Reap,
+    /// Make the views of a run again, from its records.
+    Report {
+        /// The run's folder below `target/lab/runs`; the newest if not given.
+        run: Option<String>,
+    },
+    /// Make the engine image and begin a run: what the test suite does first.
+    #[command(hide = true)]
+    Prepare,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|word| word == "reaper") {
+        return failover_lab::reaper::main(&words);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(Failure::USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Err(error) => Err(Failure::missing(format!("no runtime: {error}"), "free some threads or memory")),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("{failure}");
+        failure.exit_code()
+    })
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Grade(grade) => grade.run().await,
+        Command::List => look::list(),
+        Command::Doctor { engine } => look::doctor(engine.as_deref()).await,
+        Command::Up(up) => up.run().await,
+        Command::Down => tidy::down().await,
+        Command::Reap => tidy::reap().await,
+        Command::Report { run } => runs::report_again(run.as_deref()),
+        Command::Prepare => grade::prepare().await,
+    }
+}

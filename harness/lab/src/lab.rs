@@ -12,7 +12,7 @@ use futures_util::{FutureExt, future::join_all};
 use lab_report::{
     CheckId, NodeId, Verdict,
     checklist::Step,
-    evidence::{At, EndpointName, Source, Timeline},
+    evidence::{At, EndpointName, Role, Source, Timeline},
     judge::Judgement,
     report::{CheckRecord, Measurement, NodeSummary, StepRecord},
 };
@@ -138,8 +138,8 @@ impl Lab {
         let troubled =
             aborted.is_some() || lab.judge.checks.iter().any(|check| check.verdict == Verdict::Fail);
         lab.write_evidence(&plan.folder, troubled).await;
-        group.retire();
-        let nodes = summaries(&group, &lab.recorder);
+        group.retire().await;
+        let nodes = summaries(&group, &lab.recorder).await;
         let timeline = lab.recorder.timeline();
         let (docker, judge) = (lab.docker.clone(), lab.judge);
         drop((lab._observer, lab._background));
@@ -376,19 +376,21 @@ async fn world(group: &ReplicationGroup, timeline: &Timeline) -> String {
     text
 }
 
-fn summaries(group: &ReplicationGroup, recorder: &Recorder) -> Vec<NodeSummary> {
+async fn summaries(group: &ReplicationGroup, recorder: &Recorder) -> Vec<NodeSummary> {
     let topology = group.topology();
     let boot_role = |index: usize| match index {
-        0 => lab_report::evidence::Role::Primary,
-        _ => lab_report::evidence::Role::Replica,
+        0 => Role::Primary,
+        _ => Role::Replica,
     };
     let ids: Vec<NodeId> = recorder.timeline().nodes;
-    let summary = |(index, id): (usize, NodeId)| NodeSummary {
-        id,
-        zone: topology.zone_of(index).to_owned(),
-        role: boot_role(index),
-    };
-    ids.into_iter().enumerate().map(summary).collect()
+    join_all(ids.into_iter().enumerate().map(|(index, id)| async move {
+        let last_role = match group.node(&id) {
+            Ok(node) => node.info().await.map_or(Role::Unreachable, |info| info.role()),
+            Err(_) => Role::Unreachable,
+        };
+        NodeSummary { id, zone: topology.zone_of(index).to_owned(), role: boot_role(index), last_role }
+    }))
+    .await
 }
 
 impl Bench {

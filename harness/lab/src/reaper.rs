@@ -7,17 +7,24 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    time::Duration,
 };
 
+use lab_report::RunId;
 use tokio::io::AsyncReadExt;
 
 use crate::{
     connect,
-    docker::{Scope, remove},
+    docker::{Owner, Scope, remove},
+    wait::{self, Seen},
 };
 
 /// Said by an owner that cleaned up itself, or wants things kept.
 const DISMISSED: &str = "dismissed";
+/// A runner that is told to end gives its tests ten seconds (nextest's grace period), and they tear down.
+const RUNNER_ENDS: Duration = Duration::from_secs(15);
+/// A container that was asked for before the owner died is there within a second or two.
+const LOOKS: usize = 3;
 
 /// A reaper that watches this process.
 #[derive(Debug)]
@@ -32,8 +39,20 @@ impl Reaper {
     /// # Errors
     /// The program cannot be started.
     pub fn watch_over(program: &Path, lab: &str) -> std::io::Result<Self> {
+        Self::start(program, &["reaper", "lab", lab])
+    }
+
+    /// The same for a whole run: ends `runner`, then removes what its labs left.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn watch_over_run(program: &Path, run: &RunId, runner: &Owner) -> std::io::Result<Self> {
+        Self::start(program, &["reaper", "run", run.as_str(), &runner.to_string()])
+    }
+
+    fn start(program: &Path, words: &[&str]) -> std::io::Result<Self> {
         let mut process = Command::new(program)
-            .args(["reaper", lab])
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -53,31 +72,48 @@ impl Reaper {
     }
 }
 
-/// The reaper process: waits for its owner's end, then removes what the lab left.
-pub fn main(lab: String) -> ExitCode {
+/// The reaper process, given the words after its program's name: waits for its owner's end, then removes
+/// what was left.
+pub fn main(words: &[String]) -> ExitCode {
+    let (scope, runner) = match words {
+        [verb, kind, lab] if verb == "reaper" && kind == "lab" => (Scope::Lab(lab.clone()), None),
+        [verb, kind, run, runner] if verb == "reaper" && kind == "run" => {
+            (Scope::Run(run.clone()), Owner::parse(runner))
+        }
+        _ => return ExitCode::from(64),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return ExitCode::FAILURE };
-    runtime.block_on(async {
-        ignore_signals();
-        let mut said = String::new();
-        // A pipe that cannot be read any more is closed as well.
-        let _ = tokio::io::stdin().read_to_string(&mut said).await;
-        if said == DISMISSED {
-            return ExitCode::SUCCESS;
+    runtime.block_on(reap(scope, runner))
+}
+
+async fn reap(scope: Scope, runner: Option<Owner>) -> ExitCode {
+    ignore_signals();
+    let mut said = String::new();
+    // A pipe that cannot be read any more is closed as well.
+    let _ = tokio::io::stdin().read_to_string(&mut said).await;
+    if said == DISMISSED {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(runner) = runner {
+        runner.terminate();
+        let _ = wait::until("the runner to end", RUNNER_ENDS, Duration::from_millis(100), || async {
+            if runner.may_be_alive() { Seen::NotYet("running".to_owned()) } else { Seen::Ready(()) }
+        })
+        .await;
+    }
+    let Ok(api) = connect::connect().await else { return ExitCode::FAILURE };
+    // What was being started when the owner died may appear a moment later: look again.
+    for _ in 0..LOOKS {
+        if remove(&api, &scope).await.is_err() {
+            return ExitCode::FAILURE;
         }
-        let Ok(api) = connect::connect().await else { return ExitCode::FAILURE };
-        // What was being started when the owner died may appear a moment later: look twice.
-        for _ in 0..2 {
-            if remove(&api, &Scope::Lab(lab.clone())).await.is_err() {
-                return ExitCode::FAILURE;
-            }
-            crate::wait::pass(std::time::Duration::from_secs(1)).await;
-        }
-        match remove(&api, &Scope::Lab(lab)).await {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        }
-    })
+        wait::pass(Duration::from_secs(1)).await;
+    }
+    match remove(&api, &scope).await {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Whoever interrupts the owner does not mean the reaper.

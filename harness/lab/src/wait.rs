@@ -45,7 +45,8 @@ pub async fn until<T, F: Future<Output = Seen<T>>>(
         let left = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(left, probe()).await {
             Ok(Seen::Ready(value)) => return Ok(value),
-            Ok(Seen::NotYet(state)) => last_seen = state,
+            Ok(Seen::NotYet(state)) if Instant::now() < deadline => last_seen = state,
+            Ok(Seen::NotYet(last_seen)) => return Err(TimedOut { what: what.to_owned(), budget, last_seen }),
             Err(_) => return Err(TimedOut { what: what.to_owned(), budget, last_seen }),
         }
     }
@@ -67,4 +68,24 @@ pub fn scaled(budget: Duration) -> Duration {
             .unwrap_or(1.0)
     });
     budget.mul_f64(*SCALE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A probe that never has to wait is polled before its timeout is: the deadline must still hold.
+    #[tokio::test]
+    async fn a_probe_that_answers_at_once_runs_out_of_budget_too() {
+        let (budget, pace) = (Duration::from_millis(20), Duration::from_millis(1));
+        let late = until("nothing", budget, pace, || async { Seen::<()>::NotYet("so".to_owned()) }).await;
+        assert_eq!(late.unwrap_err().last_seen, "so");
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_never_answers_does_not_hold_up_the_wait() {
+        let (budget, pace) = (Duration::from_millis(20), Duration::from_millis(1));
+        let late = until("nothing", budget, pace, std::future::pending::<Seen<()>>).await;
+        assert_eq!(late.unwrap_err().last_seen, "nothing");
+    }
 }

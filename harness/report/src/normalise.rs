@@ -14,9 +14,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    evidence::{EndpointName, Outcome, Role, Source},
+    evidence::{EndpointName, Role, Source},
     ids::NodeId,
-    report::{CheckRecord, StepRecord},
+    report::{CheckRecord, NodeSummary, StepRecord},
     verdict::Verdict,
 };
 
@@ -32,7 +32,6 @@ struct Step {
     events: Vec<String>,
     roles: BTreeMap<String, Vec<Role>>,
     primary_endpoint: Vec<String>,
-    writes: Vec<Outcome>,
 }
 
 #[derive(Serialize)]
@@ -62,7 +61,6 @@ pub fn step(record: &StepRecord) -> Value {
         events: events(record).map(text).collect(),
         primary_endpoint: primary_endpoint(record, &names),
         roles: roles(record, &names),
-        writes: outcomes(record),
     };
     serde_json::to_value(step).expect("names and texts only")
 }
@@ -83,16 +81,13 @@ fn events(record: &StepRecord) -> impl Iterator<Item = &str> {
     record.timeline.events.iter().filter(move |event| told(event.source)).map(|event| event.text.as_str())
 }
 
-/// Each node's roles without repetition. When a node could not be reached is an accident of timing.
+/// Each node's role at boot and at the end. What the observer saw in between is an accident of timing.
 fn roles(record: &StepRecord, names: &Names) -> BTreeMap<String, Vec<Role>> {
+    let ends = |node: &NodeSummary| {
+        if node.role == node.last_role { vec![node.role] } else { vec![node.role, node.last_role] }
+    };
     let mut of_node: Vec<(&NodeId, Vec<Role>)> =
-        nodes(record).into_iter().map(|node| (node, Vec::new())).collect();
-    for (node, roles) in &mut of_node {
-        let own =
-            record.timeline.roles.iter().filter(|change| &change.node == *node).map(|change| change.role);
-        roles.extend(own.filter(|role| *role != Role::Unreachable));
-        roles.dedup();
-    }
+        record.nodes.iter().map(|node| (&node.id, ends(node))).collect();
     // Nodes that nothing has named yet get their numbers here: by what they did, not by who they are.
     of_node.sort_by_key(|(_, roles)| roles.iter().map(|role| *role == Role::Primary).collect::<Vec<_>>());
     of_node.into_iter().map(|(node, roles)| (names.of_node(node), roles)).collect()
@@ -105,12 +100,6 @@ fn primary_endpoint(record: &StepRecord, names: &Names) -> Vec<String> {
         .collect();
     targets.dedup();
     targets
-}
-
-fn outcomes(record: &StepRecord) -> Vec<Outcome> {
-    let all = [Outcome::Acknowledged, Outcome::Failed, Outcome::Indeterminate];
-    let seen = |outcome: &Outcome| record.timeline.writes.iter().any(|write| &write.outcome == outcome);
-    all.into_iter().filter(seen).collect()
 }
 
 /// All nodes that the record knows of, once each.
@@ -181,15 +170,13 @@ impl Names {
 
 /// What a node was at boot, or has become.
 fn meaning(record: &StepRecord, node: &NodeId) -> &'static str {
-    let placed = record.nodes.iter().find(|summary| &summary.id == node).map(|summary| summary.role);
-    let mut seen =
-        record.timeline.roles.iter().filter(|change| &change.node == node).map(|change| change.role);
-    let boot = placed.or_else(|| seen.clone().find(|role| *role != Role::Unreachable));
-    match boot {
-        Some(Role::Primary) => "PRIMARY",
-        _ if seen.any(|role| role == Role::Primary) => "PROMOTED",
-        Some(Role::Replica) => "REPLICA",
-        _ => "NODE",
+    let promoted =
+        || record.timeline.roles.iter().any(|seen| &seen.node == node && seen.role == Role::Primary);
+    match record.nodes.iter().find(|summary| &summary.id == node) {
+        Some(summary) if summary.role == Role::Primary => "PRIMARY",
+        Some(summary) if summary.last_role == Role::Primary || promoted() => "PROMOTED",
+        Some(_) => "REPLICA",
+        None => "NODE",
     }
 }
 

@@ -182,6 +182,8 @@ pub struct NodeSummary {
     pub zone: String,
     /// The role that it booted with.
     pub role: crate::evidence::Role,
+    /// The role that it reported when the step was over.
+    pub last_role: crate::evidence::Role,
 }
 
 /// A claim, judged.

@@ -8,9 +8,9 @@ use crate::step::{Outcome, step};
 
 step!("held-replica", replicated(2).without_recovery(), held_replica);
 
-/// The primary counts whole seconds since the last acknowledgement, which comes once a second: two are
-/// more than a healthy replica ever shows, and are reached within three.
-const LAG: u64 = 2;
+/// The primary counts whole seconds since the last acknowledgement, which comes once a second. Four are
+/// more than a healthy replica shows, and more than a primary lets pass that drops replicas after one.
+const LAG: u64 = 4;
 const SHOWS: Duration = Duration::from_secs(LAG + 2);
 
 /// A frozen replica falls behind and catches up.

@@ -55,7 +55,11 @@ pub struct Owner {
 impl Owner {
     /// This process.
     pub fn this_process() -> Self {
-        let pid = std::process::id();
+        Self::of_process(std::process::id())
+    }
+
+    /// Another process of this host.
+    pub fn of_process(pid: u32) -> Self {
         Self { host: host_name(), pid, started: start_time(pid).unwrap_or(0) }
     }
 
@@ -72,6 +76,13 @@ impl Owner {
         self.pid
     }
 
+    /// Asks the process to end, if it is on this host and still the one that it was.
+    pub fn terminate(&self) {
+        if self.host == host_name() && start_time(self.pid) == Some(self.started) {
+            terminate(self.pid);
+        }
+    }
+
     /// False only if it is known to have ended: a process of another host may well be alive.
     pub fn may_be_alive(&self) -> bool {
         self.host != host_name() || start_time(self.pid) == Some(self.started)
@@ -81,6 +92,15 @@ impl Owner {
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.host, self.pid, self.started)
+    }
+}
+
+fn terminate(pid: u32) {
+    let pid = Pid::from_u32(pid);
+    let mut system = System::new();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, ProcessRefreshKind::nothing());
+    if let Some(process) = system.process(pid) {
+        process.kill_with(sysinfo::Signal::Term);
     }
 }
 

@@ -17,7 +17,7 @@ pub use labels::{LAB_LABEL, Labels, OWNER_LABEL, Owner, RUN_LABEL};
 pub use network::Network;
 pub use node::{Launch, Node, NodeError};
 pub use probe::{Attempt, Bystander};
-pub use sweep::{Leftovers, Scope, remove, sweep_dead};
+pub use sweep::{Kept, Leftovers, Scope, find, remove, sweep_dead};
 
 use crate::{connect, engine::Engine, image};
 
@@ -132,7 +132,8 @@ impl Docker {
         &self.labels
     }
 
-    pub(crate) fn api(&self) -> &Api {
+    /// The connection to the container engine.
+    pub fn api(&self) -> &Api {
         &self.api
     }
 

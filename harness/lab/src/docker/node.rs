@@ -109,6 +109,10 @@ impl Node {
             docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));
         let mut command =
             vec!["sh".to_owned(), "-c".to_owned(), SUPERVISOR.to_owned(), launch.id.to_string()];
+        // `replicaof` is not allowed in cluster mode: there a node knows its role from `nodes.conf`.
+        let clustered =
+            launch.settings.iter().any(|(name, value)| name == "cluster-enabled" && value == "yes");
+        command.push(if clustered { "" } else { "--replicaof 127.0.0.1 1" }.to_owned());
         command.push(docker.engine().server().to_owned());
         for (setting, value) in &launch.settings {
             command.push(format!("--{setting}"));
@@ -318,7 +322,8 @@ impl Node {
         self.find_address().await
     }
 
-    /// Brings up an empty server, whatever became of the last one: crashed, stopped or frozen.
+    /// Brings up an empty server, whatever became of the last one: crashed, stopped or frozen. It takes
+    /// no writes before it is told its role.
     ///
     /// # Errors
     /// The container engine refused, or the server does not answer.

@@ -1,6 +1,14 @@
 # PID 1 of a node. It outlives the server, so that a crash kills the process and not the container:
 # clients get a reset from an address that still answers. USR1 kills the server, USR2 starts it again.
-start() { "$@" & server=$!; }
+#
+# A server that comes back is empty. It follows nobody until it is told whom (port 1 answers nothing),
+# because an empty primary that takes writes loses each of them with its first synchronisation.
+rejoin="$1"; shift
+start() {
+    if [ -e /started ]; then "$@" $rejoin & else "$@" & fi
+    server=$!
+    : > /started
+}
 trap 'kill -KILL "$server"' USR1
 trap 'start "$@"' USR2
 trap 'kill -TERM "$server"; wait "$server"; exit 0' TERM

@@ -36,6 +36,8 @@ pub struct Thing {
     id: String,
     /// Its name.
     pub name: String,
+    /// The run that it belongs to.
+    pub run: String,
     /// The lab that made it.
     pub lab: String,
     /// The process that looks after it, where its label can be read.
@@ -73,9 +75,10 @@ impl Leftovers {
             .collect()
     }
 
-    /// The processes that look after them.
-    pub fn owners(&self) -> Vec<Owner> {
-        let labels: BTreeSet<&String> = self.things().filter_map(|thing| thing.owner.as_ref()).collect();
+    /// The processes that look after the things of some runs.
+    pub fn owners_of(&self, wanted: impl Fn(&str) -> bool) -> Vec<Owner> {
+        let things = self.things().filter(|thing| wanted(&thing.run));
+        let labels: BTreeSet<&String> = things.filter_map(|thing| thing.owner.as_ref()).collect();
         labels.into_iter().filter_map(|label| Owner::parse(label)).collect()
     }
 
@@ -100,7 +103,7 @@ impl Leftovers {
 ///
 /// # Errors
 /// The container engine does not answer.
-pub(super) async fn find(api: &Api, scope: &Scope) -> Result<Leftovers, DockerError> {
+pub async fn find(api: &Api, scope: &Scope) -> Result<Leftovers, DockerError> {
     let label = match scope {
         Scope::Lab(lab) => format!("{LAB_LABEL}={lab}"),
         Scope::Run(run) => format!("{RUN_LABEL}={run}"),
@@ -142,6 +145,7 @@ fn thing(id: String, name: String, labels: &HashMap<String, String>) -> Thing {
     Thing {
         id,
         name,
+        run: labels.get(RUN_LABEL).cloned().unwrap_or_default(),
         lab: labels.get(LAB_LABEL).cloned().unwrap_or_default(),
         owner: labels.get(OWNER_LABEL).cloned(),
     }
@@ -173,16 +177,25 @@ pub async fn remove(api: &Api, scope: &Scope) -> Result<Leftovers, DockerError> 
     Ok(removed.into_inner().expect("no panic while held"))
 }
 
-/// Removes what labs left whose process has ended, except what somebody asked to keep.
+/// What becomes of topologies that were kept after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// They stay: somebody may be looking at them.
+    Stay,
+    /// They go, too.
+    Go,
+}
+
+/// Removes what labs left whose process has ended.
 ///
 /// # Errors
 /// Something could not be removed, named in the error.
-pub async fn sweep_dead(api: &Api) -> Result<Leftovers, DockerError> {
+pub async fn sweep_dead(api: &Api, what_is_kept: Kept) -> Result<Leftovers, DockerError> {
     let mut found = find(api, &Scope::Everything).await?;
     let kept: BTreeSet<String> = found
         .containers
         .iter()
-        .filter(|container| container.name.ends_with(super::node::KEPT))
+        .filter(|container| what_is_kept == Kept::Stay && container.name.ends_with(super::node::KEPT))
         .map(|container| container.lab.clone())
         .collect();
     found.keep(|thing| {

@@ -106,16 +106,17 @@ impl ReplicationGroup {
         }));
         let known: Vec<_> =
             candidates.iter().cloned().zip(offsets.await).filter_map(|(n, o)| Some((n, o?))).collect();
-        for (node, offset) in &known {
-            self.0.log(format!("candidate {} has offset {offset}", node.id()));
-        }
         let best = known.iter().rev().max_by_key(|(_, offset)| *offset);
         let worst = known.iter().min_by_key(|(_, offset)| *offset);
-        Ok(match self.0.topology.manager.promote {
-            Choice::LargestOffset => best.map(|(node, _)| Arc::clone(node)),
-            Choice::SmallestOffset => worst.map(|(node, _)| Arc::clone(node)),
+        let chosen = match self.0.topology.manager.promote {
+            Choice::LargestOffset => best,
+            Choice::SmallestOffset => worst,
             Choice::Nobody => None,
-        })
+        };
+        Ok(chosen.map(|(node, offset)| {
+            self.0.log(format!("{} candidates; {} is chosen at offset {offset}", known.len(), node.id()));
+            Arc::clone(node)
+        }))
     }
 
     /// Promotes `new`, tells everybody who is left, and moves the names.
@@ -127,7 +128,7 @@ impl ReplicationGroup {
         let dead = self.0.state().dead.clone();
         // First of all the old primary, if it lives: what it still acknowledges is lost.
         if manager.demote && !dead.contains(old.id()) {
-            self.0.follow(old, new).await?;
+            self.redirect(old, new).await;
         }
         dawdle(manager.delay.repoint).await;
         if manager.repoint {
@@ -141,10 +142,17 @@ impl ReplicationGroup {
                 .into_iter()
                 .filter(|n| ![old.id(), new.id()].contains(&n.id()) && !dead.contains(n.id()));
             for other in others {
-                self.0.follow(&other, new).await?;
+                self.redirect(&other, new).await;
             }
         }
         Ok(())
+    }
+
+    /// A promotion stands whether or not every other node hears of it.
+    async fn redirect(&self, node: &Node, primary: &Node) {
+        if let Err(error) = self.0.follow(node, primary).await {
+            self.0.log(format!("{} was not told to follow {}: {error}", node.id(), primary.id()));
+        }
     }
 
     /// Brings a dead node back, empty, as a replica.

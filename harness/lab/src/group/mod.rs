@@ -36,6 +36,8 @@ use crate::{
 
 /// The id of the only node group of a replication group with cluster mode disabled.
 pub const NODE_GROUP: &str = "0001";
+/// A failover and the recovery after it are over within this, or never will be.
+const HANDLING: Duration = Duration::from_secs(30);
 /// ElastiCache's limit for one node group: a primary and five replicas.
 const MAX_NODES: usize = 6;
 
@@ -225,9 +227,16 @@ impl ReplicationGroup {
         self.0.state().events.clone()
     }
 
-    /// Stops watching the nodes: whatever happens to them now is nobody's business.
-    pub fn retire(&self) {
+    /// Stops watching the nodes, once whatever is being handled is done: what happens to them now is
+    /// nobody's business.
+    pub async fn retire(&self) {
         self.0.retired.store(true, Ordering::Relaxed);
+        // A failover under way is seen to its end, so that a step's record does not depend on chance.
+        let _ = tokio::time::timeout(HANDLING, self.0.change.lock()).await;
+        self.stop_watching();
+    }
+
+    fn stop_watching(&self) {
         self.0.watchers.lock().expect("no panic while held").abort_all();
     }
 }

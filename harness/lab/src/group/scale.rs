@@ -74,7 +74,7 @@ impl ReplicationGroup {
     pub async fn delete(&self, retain: Retain) -> Result<(), GroupError> {
         let _change = self.0.change.lock().await;
         self.0.set_status(Status::Deleting);
-        self.retire();
+        self.stop_watching();
         let mut going = match retain {
             Retain::Primary => self.replicas(),
             Retain::Nothing => self.nodes(),

@@ -69,7 +69,8 @@ fn image() -> Image {
 }
 
 fn blank(step: &str, case: Option<&str>, duration: f64) -> StepRecord {
-    let node = |id: &str, zone: &str, role| NodeSummary { id: id.into(), zone: zone.into(), role };
+    let node =
+        |id: &str, zone: &str, role| NodeSummary { id: id.into(), zone: zone.into(), role, last_role: role };
     StepRecord {
         step: step.into(),
         case: case.map(str::to_owned),

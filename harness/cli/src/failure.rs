@@ -1,0 +1,84 @@
+//! An error as a person reads it: what is wrong, and what to do.
+
+use std::{fmt, process::ExitCode};
+
+use failover_lab::{connect::ConnectError, docker::DockerError, engine::EngineError, image::ImageError};
+use lab_report::checklist::ChecklistError;
+
+/// An error, a hint, and the exit code that goes with it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    hint: String,
+    code: u8,
+}
+
+impl Failure {
+    /// `EX_USAGE` of `sysexits.h`.
+    pub(crate) const USAGE: u8 = 64;
+    /// `EX_UNAVAILABLE` of `sysexits.h`.
+    const MISSING: u8 = 69;
+
+    /// The command was wrong.
+    pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into(), code: Self::USAGE }
+    }
+
+    /// The machine lacks something.
+    pub(crate) fn missing(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into(), code: Self::MISSING }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}\nhint: {}", self.what, self.hint)
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::usage(chain(&error), error.hint())
+    }
+}
+
+impl From<ChecklistError> for Failure {
+    fn from(error: ChecklistError) -> Self {
+        Self::usage(chain(&error), "correct the fixture; nothing was started")
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::missing(chain(&error), error.hint())
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        Self::missing(chain(&error), error.hint())
+    }
+}
+
+impl From<DockerError> for Failure {
+    fn from(error: DockerError) -> Self {
+        Self::missing(chain(&error), error.hint())
+    }
+}

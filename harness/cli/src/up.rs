@@ -1,0 +1,157 @@
+//! `cargo lab up`: a topology that stays, with endpoints on localhost for any client.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, ValueEnum};
+use failover_lab::{
+    docker::{Docker, Kept, Labels, Network, sweep_dead},
+    engine::Engine,
+    front::Front,
+    group::ReplicationGroup,
+    interrupt::interrupted,
+    reaper::Reaper,
+    record::Recorder,
+    replicated,
+    session::new_run_id,
+};
+use lab_report::{
+    RunId,
+    evidence::{EndpointName, Role},
+};
+
+use crate::{failure::Failure, progress::Spinner};
+
+/// Begins the run's name, so that `cargo lab down` finds it.
+pub(crate) const RUN_PREFIX: &str = "up-";
+
+/// What can be booted.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TopologyName {
+    /// One primary and replicas, behind a primary and a reader endpoint.
+    Replication,
+}
+
+/// Boot a topology and stay, with endpoints on localhost, until Ctrl-C.
+#[derive(Args)]
+pub(crate) struct Up {
+    /// What to boot.
+    topology: TopologyName,
+    /// The server engine, as in `cargo lab list`.
+    #[arg(long, env = "LAB_ENGINE")]
+    engine: Option<String>,
+    /// Replicas beside the primary.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+    /// The primary endpoint's port on localhost; any free one if not given.
+    #[arg(long, default_value_t = 0)]
+    primary_port: u16,
+    /// The reader endpoint's port on localhost; any free one if not given.
+    #[arg(long, default_value_t = 0)]
+    reader_port: u16,
+}
+
+impl Up {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let TopologyName::Replication = self.topology;
+        let engine = Engine::select(self.engine.as_deref())?;
+        let labels = Labels::new(RunId::from(format!("{RUN_PREFIX}{}", new_run_id())));
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("lab"));
+        let reaper = Reaper::watch_over(&program, &labels.lab).map_err(|error| {
+            Failure::missing(format!("no reaper: {error}"), "the program is needed a second time")
+        })?;
+        let spinner = Spinner::start("preparing");
+        let docker = match Docker::prepare(engine, labels, &|line| spinner.say(line)).await {
+            Ok(docker) => docker,
+            Err(error) => {
+                reaper.dismiss();
+                return Err(error.into());
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = self.stay(&docker, &spinner) => outcome,
+            why = interrupted() => {
+                println!("\n{why}: removing everything");
+                Ok(())
+            }
+        };
+        docker.tear_down().await?;
+        reaper.dismiss();
+        outcome.map(|()| ExitCode::SUCCESS)
+    }
+
+    async fn stay(&self, docker: &Docker, spinner: &Spinner) -> Result<(), Failure> {
+        sweep_dead(docker.api(), Kept::Stay).await?;
+        spinner.say("booting");
+        let network = Network::create(docker, &docker.labels().lab).await?;
+        let recorder = Recorder::default();
+        let topology = replicated(self.replicas);
+        let (group, boot) = ReplicationGroup::create("lab", &topology, docker, &network, &recorder)
+            .await
+            .map_err(|error| {
+                Failure::missing(
+                    format!("the group did not boot: {error}"),
+                    "`cargo lab doctor` says what is missing",
+                )
+            })?;
+        spinner.finish(&format!(
+            "{} is up: servers in {:.1} s, replication in {:.0} ms",
+            docker.engine(),
+            boot.containers.as_secs_f64(),
+            boot.replication.as_secs_f64() * 1000.0
+        ));
+        let primary = front(&group, EndpointName::Primary, self.primary_port).await?;
+        let reader = front(&group, EndpointName::Reader, self.reader_port).await?;
+        println!("\nprimary endpoint  redis-cli -h 127.0.0.1 -p {}", primary.address().port());
+        println!("reader endpoint   redis-cli -h 127.0.0.1 -p {}\n", reader.address().port());
+        print_roles(&group).await;
+        println!(
+            "\ntry: docker kill --signal USR1 {}    (crashes the primary's server)",
+            group.primary().container()
+        );
+        println!("Ctrl-C, or `cargo lab down` elsewhere, removes everything\n");
+        self.tell_events(&group).await;
+        Ok(())
+    }
+
+    /// Says what the control plane does, for ever.
+    async fn tell_events(&self, group: &ReplicationGroup) {
+        let mut told = 0;
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            ticks.tick().await;
+            let events = group.events();
+            for event in &events[told..] {
+                println!("{:>8.1} s  {}", event.at.0.as_secs_f64(), event.message);
+                if event.message.starts_with("Finished recovery") {
+                    print_roles(group).await;
+                }
+            }
+            told = events.len();
+        }
+    }
+}
+
+async fn front(group: &ReplicationGroup, endpoint: EndpointName, port: u16) -> Result<Front, Failure> {
+    Front::listen(group.records(), endpoint, port).await.map_err(|error| {
+        let what = format!("cannot listen on port {port} for the {endpoint:?} endpoint: {error}");
+        Failure::usage(what, "leave the port away: any free one is taken")
+    })
+}
+
+async fn print_roles(group: &ReplicationGroup) {
+    println!("{:<10} {:<12} {:<10} {:<22} container", "node", "role", "zone", "reached at");
+    for node in group.nodes() {
+        let role = match node.info().await.map(|info| info.role()) {
+            Ok(Role::Primary) => "primary",
+            Ok(Role::Replica) => "replica",
+            _ => "unreachable",
+        };
+        println!(
+            "{:<10} {role:<12} {:<10} {:<22} {}",
+            node.id(),
+            node.zone(),
+            node.reach(),
+            node.container()
+        );
+    }
+}

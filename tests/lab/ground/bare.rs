@@ -1,0 +1,62 @@
+//! A topology that runs without a step around it: no observer, no checks, no record.
+
+use std::{panic::AssertUnwindSafe, path::Path};
+
+use failover_lab::{
+    Topology,
+    docker::{Addressing, Docker, Labels, Network},
+    engine::Engine,
+    group::{Boot, ReplicationGroup},
+    reaper::Reaper,
+    record::Recorder,
+    session::new_run_id,
+};
+use futures_util::FutureExt;
+
+/// A replication group, and what it runs on.
+pub(crate) struct Bare {
+    pub(crate) docker: Docker,
+    pub(crate) network: Network,
+    pub(crate) group: ReplicationGroup,
+    pub(crate) boot: Boot,
+    pub(crate) recorder: Recorder,
+}
+
+/// Boots `topology`, lends it to `body`, and removes all of it: also when an assertion fails.
+///
+/// `addressing` says how its nodes are reached; the machine's own way if it says nothing.
+pub(crate) async fn with_group<T>(
+    topology: Topology,
+    addressing: impl Into<Option<Addressing>>,
+    body: impl AsyncFnOnce(&Bare) -> T,
+) -> T {
+    let labels = Labels::new(new_run_id());
+    let reaper = Reaper::watch_over(Path::new(env!("CARGO_BIN_EXE_lab-reaper")), &labels.lab);
+    let reaper = reaper.expect("the reaper is built beside the tests");
+    let engine = Engine::select(None).unwrap_or_else(|error| panic!("{error}"));
+    let mut docker = Docker::prepare(engine, labels, &|_| ())
+        .await
+        .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint()));
+    if let Some(addressing) = addressing.into() {
+        docker = docker.with_addressing(addressing);
+    }
+    let ended = AssertUnwindSafe(run(&docker, topology, body)).catch_unwind().await;
+    docker.tear_down().await.expect("what the test made can be removed");
+    reaper.dismiss();
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+async fn run<T>(docker: &Docker, topology: Topology, body: impl AsyncFnOnce(&Bare) -> T) -> T {
+    let network = Network::create(docker, &docker.labels().lab).await.unwrap_or_else(|e| panic!("{e}"));
+    let recorder = Recorder::default();
+    let (group, boot) = ReplicationGroup::create("lab", &topology, docker, &network, &recorder)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let bare = Bare { docker: docker.clone(), network, group, boot, recorder };
+    let ended = AssertUnwindSafe(body(&bare)).catch_unwind().await;
+    bare.group.retire().await;
+    for node in bare.group.nodes() {
+        node.remove().await.unwrap_or_else(|error| panic!("{error}"));
+    }
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
