@@ -1,1 +1,141 @@
-fn main() {}
+//! How long the lab's own waiting takes: a group's boot, and the observer's look at a role.
+//!
+//! `cargo bench --package lab-steps` prints one table. Figures of different runs, or machines, are not
+//! to be compared; the ratio of two rows of one run is. Nothing is asserted.
+
+#[path = "../lab/ground/bare.rs"]
+mod bare;
+
+use std::{
+    io::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bare::{Bare, with_group};
+use failover_lab::{
+    Topology,
+    docker::{Node, PORT},
+    observer::Observer,
+    replicated,
+    wait::{self, Seen},
+};
+use lab_report::evidence::Role;
+
+const BOOTS: usize = 10;
+const STOCK_BOOTS: usize = 3;
+const PROMOTIONS: usize = 10;
+const SOON: Duration = Duration::from_secs(10);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    // Replicas are to be two at a time, as in the steps.
+    let lab = replicated(2);
+    let stock = with_stock_settings(replicated(2));
+    let (mut ours, mut defaults) = (Vec::new(), Vec::new());
+    for round in 0..BOOTS {
+        ours.push(boot(&lab).await);
+        // In between, so that a busy minute of the machine is in both.
+        if round < STOCK_BOOTS {
+            defaults.push(boot(&stock).await);
+        }
+    }
+    let seen = observer_latencies().await;
+
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{:<44} {:>3} {:>10} {:>10} {:>10}  target", "milliseconds", "n", "median", "min", "max")?;
+    row(&mut out, "replication boot, the lab's settings", &ours, "median ≤ 60")?;
+    row(&mut out, "replication boot, the defaults of redis.conf", &defaults, "")?;
+    row(&mut out, "promotion, from the server's log to observer", &seen, "median ≤ 20")?;
+    let ratio = median(&defaults).as_secs_f64() / median(&ours).as_secs_f64();
+    writeln!(out, "{:<44} {:>3} {ratio:>9.0}× {:>10} {:>10}  ≥ 50×", "ratio of the boots", "", "", "")
+}
+
+/// What the lab shortens, as `redis.conf` has it.
+fn with_stock_settings(topology: Topology) -> Topology {
+    topology.config("repl-diskless-sync", "yes").config("repl-diskless-sync-delay", "5").config("hz", "10")
+}
+
+/// From every server answering to every replica online and acknowledging.
+async fn boot(topology: &Topology) -> Duration {
+    with_group(topology.clone(), None, async |lab| lab.boot.replication).await
+}
+
+/// From the server's own log line to the observer's note, on the wall clock.
+///
+/// The log is cut off at the millisecond: a figure is up to 1 ms too large.
+async fn observer_latencies() -> Vec<Duration> {
+    with_group(replicated(1), None, async |lab| {
+        let mut observer = Observer::new(&lab.recorder, &lab.group.topology().monitor);
+        lab.group.nodes().iter().for_each(|node| observer.watch(node));
+        // The recorder's clock is monotonic: taken at one instant, the two clocks tell its zero.
+        let now = lab.recorder.now();
+        let zero = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970") - now.0;
+        let (primary, replica) = (lab.group.primary(), lab.group.replicas().remove(0));
+        let follow = ["REPLICAOF", &primary.address().to_string(), &PORT.to_string()];
+        let mut latencies = Vec::new();
+        for promotion in 1..=PROMOTIONS {
+            noted(lab, &replica, Role::Replica, promotion).await;
+            replica.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await.expect("it is promoted");
+            let at = zero + noted(lab, &replica, Role::Primary, promotion).await;
+            let logged = logged(&replica, promotion).await;
+            // The log says the time of day.
+            let at = Duration::from_nanos((at.as_nanos() % DAY.as_nanos()) as u64);
+            latencies.push(at.checked_sub(logged).unwrap_or_else(|| at + DAY - logged));
+            replica.ask::<()>(&follow).await.expect("it follows again");
+        }
+        latencies
+    })
+    .await
+}
+
+/// When the observer noted the node's role for the `nth` time, on the recorder's clock.
+async fn noted(lab: &Bare, node: &Node, role: Role, nth: usize) -> Duration {
+    let seen = wait::until("the observer to note the role", SOON, Duration::from_millis(5), async || {
+        let changes = lab.recorder.timeline().roles;
+        let mut of_role = changes.iter().filter(|change| &change.node == node.id() && change.role == role);
+        match of_role.nth(nth - 1) {
+            Some(change) => Seen::Ready(change.at.0),
+            None => Seen::NotYet(format!("{changes:?}")),
+        }
+    });
+    seen.await.unwrap_or_else(|late| panic!("{late}"))
+}
+
+/// When the server logged its `nth` promotion, as the time of day (UTC).
+async fn logged(node: &Node, nth: usize) -> Duration {
+    let line = wait::until("the server's line on it", SOON, Duration::from_millis(20), async || {
+        let log = node.log_tail(1000).await;
+        match log.lines().filter(|line| line.contains(" MODE enabled (user request")).nth(nth - 1) {
+            Some(line) => Seen::Ready(line.to_owned()),
+            None => Seen::NotYet(log),
+        }
+    });
+    let line = line.await.unwrap_or_else(|late| panic!("{late}"));
+    time_of_day(&line).unwrap_or_else(|| panic!("no time in `{line}`"))
+}
+
+/// Of `11:M 21 Nov 2026 02:17:40.164 * MASTER MODE enabled …`.
+fn time_of_day(line: &str) -> Option<Duration> {
+    let mut parts = line.split_whitespace().nth(4)?.split([':', '.']);
+    let mut next = || parts.next()?.parse::<u64>().ok();
+    let (hours, minutes, seconds, millis) = (next()?, next()?, next()?, next()?);
+    Some(Duration::from_millis(((hours * 60 + minutes) * 60 + seconds) * 1000 + millis))
+}
+
+fn row(out: &mut impl Write, what: &str, lengths: &[Duration], target: &str) -> std::io::Result<()> {
+    let ms = |length: Option<&Duration>| length.map_or(0.0, Duration::as_secs_f64) * 1000.0;
+    let (middle, least, most) = (median(lengths), lengths.iter().min(), lengths.iter().max());
+    let (n, middle, least, most) = (lengths.len(), ms(Some(&middle)), ms(least), ms(most));
+    writeln!(out, "{what:<44} {n:>3} {middle:>10.1} {least:>10.1} {most:>10.1}  {target}")
+}
+
+fn median(lengths: &[Duration]) -> Duration {
+    let mut sorted = lengths.to_vec();
+    sorted.sort_unstable();
+    match sorted.len() {
+        0 => Duration::ZERO,
+        n if n % 2 == 0 => (sorted[n / 2 - 1] + sorted[n / 2]) / 2,
+        n => sorted[n / 2],
+    }
+}

@@ -53,3 +53,6 @@ mod broken;
 
 /// The parts that the steps stand on: faults, addresses, the manager's limits, cleaning up.
 mod ground;
+
+/// The README says what there is.
+mod readme;

@@ -39,8 +39,7 @@ impl Writer {
     /// Stops, waits for what is under way, and hands over the history (the timeline has it, too).
     pub async fn stop(self) -> Vec<Write> {
         self.stop.send_replace(true);
-        let writes = self.task.await.unwrap_or_default();
-        writes
+        self.task.await.unwrap_or_default()
     }
 }
 

@@ -226,3 +226,48 @@ pub enum ChecklistError {
         problems: Vec<String>,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: &str = r#"
+        id = "small"
+        title = "Small"
+        [[step]]
+        id = "step"
+        title = "A step"
+        cases = ["crash"]
+        check = [{ id = "one", claim = "it holds", hint = "look", cases = ["crash"] }]
+        [[item]]
+        id = "item"
+        title = "An item"
+        expected = "it holds"
+        criterion = [{ marks = 2, checks = ["one"] }]
+    "#;
+
+    #[test]
+    fn a_sound_checklist_is_read() {
+        let checklist = Checklist::parse("small", SOUND).unwrap();
+        assert_eq!(checklist.marks(), 2);
+        assert_eq!(checklist.steps[0].checks_of(Some("crash")).count(), 1);
+        assert_eq!(checklist.steps[0].checks_of(Some("hold")).count(), 0);
+    }
+
+    #[rstest::rstest]
+    #[case::an_item_without_a_check(r#"checks = ["one"]"#, "checks = []", "item `item` has no check")]
+    #[case::a_check_that_no_step_judges(
+        r#"checks = ["one"]"#,
+        r#"checks = ["one", "two"]"#,
+        "no step judges"
+    )]
+    #[case::a_check_in_no_item(r#"id = "one""#, r#"id = "other""#, "check `other` is in no item")]
+    #[case::a_case_that_is_none(r#"cases = ["crash"] }"#, r#"cases = ["hold"] }"#, "no case of `step`")]
+    #[case::a_word_that_means_nothing("marks = 2", "mark = 2", "mark")]
+    fn what_is_wrong_is_named(#[case] right: &str, #[case] wrong: &str, #[case] named: &str) {
+        assert!(SOUND.contains(right));
+        let error = Checklist::parse("small", &SOUND.replacen(right, wrong, 1)).unwrap_err();
+        let text = format!("{error}: {:?}", std::error::Error::source(&error));
+        assert!(text.contains("small") && text.contains(named), "{text}");
+    }
+}

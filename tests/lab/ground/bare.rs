@@ -13,7 +13,8 @@ use failover_lab::{
 };
 use futures_util::FutureExt;
 
-/// A replication group, and what it runs on.
+/// A replication group, and what it runs on. Tests and benches share it; neither needs all of it.
+#[allow(dead_code, reason = "see above")]
 pub(crate) struct Bare {
     pub(crate) docker: Docker,
     pub(crate) network: Network,

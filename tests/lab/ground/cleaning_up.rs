@@ -8,7 +8,6 @@ use failover_lab::{
     Lab, Plan,
     connect::connect,
     docker::{Kept, Leftovers, Scope, find, remove, sweep_dead},
-    replicated,
     session::{RUN_VAR, Session, new_run_id, runs_dir},
     wait::{self, Seen},
 };
@@ -19,6 +18,8 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
+
+use super::alone;
 
 const REAPER: &str = env!("CARGO_BIN_EXE_lab-reaper");
 /// A reaper that is gone before it could do anything.
@@ -168,7 +169,7 @@ async fn sweeping_removes_what_the_dead_left_and_nothing_of_the_living() {
 
             // 2. Left.
             let theirs = alive.left().await;
-            assert_eq!((theirs.containers.len(), theirs.networks.len()), (2, 1));
+            assert_eq!((theirs.containers.len(), theirs.networks.len()), (1, 1));
             assert_eq!(dead.left().await.len(), theirs.len());
 
             // 3. Swept.
@@ -202,8 +203,7 @@ async fn a_step_that_panics_is_torn_down_and_put_on_record() {
     let step: Step = toml::from_str(PANICS).unwrap();
     let mut session = Session::from_env(Path::new(REAPER)).unwrap();
     (session.run, session.keep) = (new_run_id(), false);
-    let topology = replicated(0).without_automatic_failover();
-    let plan = Plan { step: &step, case: None, topology, folder: "ground".to_owned() };
+    let plan = Plan { step: &step, case: None, topology: alone(), folder: "ground".to_owned() };
 
     // 1. Panics.
     let mut lab_of_the_step = None;

@@ -3,7 +3,7 @@
 //! | fault | a new connection | one that was open |
 //! | --- | --- | --- |
 //! | crash | refused at once | ended at once |
-//! | stop | silence | see [`a_stopped_host_is_silent`] |
+//! | stop | silence | ended: the kernel closes it while the network is still there |
 //! | hold | taken, then silence | silence; answers after the release |
 //! | isolate | silence | silence |
 
@@ -125,25 +125,24 @@ async fn a_crashed_server_resets_and_refuses() {
     .await;
 }
 
-/// 1. The host dies: nobody answers at its address, and nobody refuses.
-/// 2. It is started again: a new connection is answered.
+/// 1. A connection is open, and the host dies: the last thing its kernel does is to close the connection.
+/// 2. At its address nobody answers from then on, and nobody refuses.
+/// 3. It is started again: a new connection is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_host_is_silent() {
     with_group(alone(), Addressing::Direct, async |lab| {
         let node = lab.group.primary();
         let mut open = Line::open(&node, SOON).await.expect("a healthy node takes connections");
         assert_eq!(open.ask(SOON).await, Met::Answer);
+
         // 1. Dead.
         let fault = Fault::inject(FaultKind::Stop, &node, &lab.recorder).await.unwrap();
-        let first = call(&node, SILENCE).await;
-        eprintln!(
-            "open: {:?} first: {first:?} then {:?}",
-            open.listen(SILENCE).await,
-            call(&node, SILENCE).await
-        );
-        assert_eq!(call(&node, SILENCE).await, Met::Silence);
+        assert_eq!(open.listen(SOON).await, Met::End, "the open connection");
 
-        // 2. Back.
+        // 2. Silent.
+        assert_eq!(call(&node, SILENCE).await, Met::Silence, "a new connection");
+
+        // 3. Back.
         fault.heal().await.unwrap();
         answers_again(&node).await;
     })

@@ -95,7 +95,7 @@ async fn without_automatic_failover_there_is_no_test_failover() {
 /// 3. Deleted without retaining anything, not even that is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retained_primary_outlives_its_group() {
-    with_group(replicated(2), None, async |lab| {
+    with_group(replicated(1), None, async |lab| {
         let primary = lab.group.primary();
         primary.ask::<()>(&["SET", "fruit", "apple"]).await.unwrap();
 

@@ -56,11 +56,14 @@ async fn a_node_comes_back_empty_at_its_address(#[case] kind: FaultKind) {
 
 /// A node of the lab's, and a container whose address the bridge chooses.
 async fn newcomers(lab: &Bare) -> (std::sync::Arc<Node>, Bystander) {
-    let launch =
-        Launch { id: NodeId::from("newcomer"), zone: "lab-1a".to_owned(), index: 3, settings: Vec::new() };
-    let newcomer = Node::launch(&lab.docker, &lab.network, launch).await.unwrap();
-    let bystander = Bystander::join(&lab.docker, &lab.network, "bystander").await.unwrap();
-    (newcomer, bystander)
+    let index = 3;
+    let settings = lab.group.topology().settings_of(index).into_iter().collect();
+    let launch = Launch { id: NodeId::from("newcomer"), zone: "lab-1a".to_owned(), index, settings };
+    let (newcomer, bystander) = tokio::join!(
+        Node::launch(&lab.docker, &lab.network, launch),
+        Bystander::join(&lab.docker, &lab.network, "bystander"),
+    );
+    (newcomer.unwrap(), bystander.unwrap())
 }
 
 /// The server that answers where the host reaches the node is the one on the node's own console.

@@ -10,14 +10,16 @@ use lab_report::checklist::Step;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let reaper = std::env::args_os().nth(1).ok_or("usage: lab-victim <reaper>")?;
-    let session = Session::from_env(Path::new(&reaper))?;
+    let mut session = Session::from_env(Path::new(&reaper))?;
+    session.keep = false;
     let step = Step {
         id: "victim".into(),
         title: "Waits to be ended".into(),
         cases: Vec::new(),
         checks: Vec::new(),
     };
-    let plan = Plan { step: &step, case: None, topology: replicated(1), folder: "victim".into() };
+    let topology = replicated(0).without_automatic_failover();
+    let plan = Plan { step: &step, case: None, topology, folder: "victim".into() };
     let record = Lab::run(&session, plan, async |_| {
         say("running")?;
         std::future::pending().await

@@ -225,7 +225,7 @@ impl Node {
         .await
         .unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
         if let Err(error) = &answer
-            && !matches!(error.code(), Some(_))
+            && error.code().is_none()
         {
             self.connection.lock().await.take();
         }
