@@ -20,7 +20,7 @@ step!("failover", replicated(2), failover);
 
 /// A stage that takes longer than this did not happen. Far above every stage's bound, so that a slow
 /// stage fails its bound and nothing else.
-const STAGE: Duration = Duration::from_secs(12);
+const STAGE: Duration = Duration::from_secs(9);
 const KEYS: usize = 100;
 
 /// The primary is lost and a replica takes over.

@@ -14,8 +14,12 @@ async fn replication_group(lab: &mut Lab) -> Outcome {
     // 1. What the control plane says.
     let group = lab.group().describe();
     lab.check("group.available", Judgement::equal("available", group.status.to_string()));
-    lab.check("group.automatic-failover", Judgement::equal("enabled", enabled(group.automatic_failover)));
-    lab.check("group.multi-az", Judgement::equal("enabled", enabled(group.multi_az)));
+    let automatic = Judgement::equal("enabled", enabled(group.automatic_failover));
+    let multi_az = match lab.check("group.automatic-failover", automatic) {
+        true => Judgement::equal("enabled", enabled(group.multi_az)),
+        false => Judgement::unknown("enabled", "without automatic failover there is no Multi-AZ"),
+    };
+    lab.check("group.multi-az", multi_az);
 
     // 2. What the nodes run.
     let (mut versions, mut clustered, mut roles) = (Vec::new(), Vec::new(), Vec::new());

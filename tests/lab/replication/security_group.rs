@@ -1,9 +1,10 @@
 use failover_lab::{
     Lab,
-    docker::{Attempt, Bystander, Network},
+    docker::{Attempt, Bystander, DockerError, Network},
     replicated,
     topology::Ingress,
 };
+use futures_util::future::try_join_all;
 use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, step};
@@ -51,12 +52,9 @@ async fn security_group(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-async fn ping_all(lab: &Lab, from: &Bystander) -> Result<Vec<Attempt>, failover_lab::docker::DockerError> {
-    let mut answers = Vec::new();
-    for node in lab.group().nodes() {
-        answers.push(from.ping(&node).await?);
-    }
-    Ok(answers)
+async fn ping_all(lab: &Lab, from: &Bystander) -> Result<Vec<Attempt>, DockerError> {
+    let nodes = lab.group().nodes();
+    try_join_all(nodes.iter().map(|node| from.ping(node))).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -164,6 +164,12 @@ impl Inner {
             if online < count {
                 return Seen::NotYet(info.replication());
             }
+            // `WAIT` waits for what its own connection put into the stream, and for an untouched group
+            // that is nothing: a frozen replica would count. A message is in the stream and no data.
+            // (Cluster mode sends it over the bus instead.)
+            if let Err(error) = primary.ask::<()>(&["PUBLISH", "lab", "boot"]).await {
+                return Seen::NotYet(error.to_string());
+            }
             match primary.ask::<usize>(&["WAIT", &wanted, "500"]).await {
                 Ok(acknowledged) if acknowledged >= count => Seen::Ready(()),
                 Ok(acknowledged) => Seen::NotYet(format!("{acknowledged} acknowledged")),

@@ -1,16 +1,16 @@
 //! A node: one server in one container, at one address for life.
 
+mod life;
+
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bollard::{
     exec::{CreateExecOptions, StartExecResults},
-    query_parameters::{
-        KillContainerOptionsBuilder, LogsOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
-    },
+    query_parameters::LogsOptionsBuilder,
 };
 use futures_util::StreamExt;
 use lab_report::NodeId;
@@ -28,7 +28,7 @@ use super::{Addressing, Docker, DockerError, Network, PORT};
 use crate::wait::{self, Seen};
 
 /// PID 1 of every node; see the script.
-const SUPERVISOR: &str = include_str!("supervisor.sh");
+const SUPERVISOR: &str = include_str!("../supervisor.sh");
 /// Ends the name of a container that outlives its lab because somebody asked for it.
 pub(super) const KEPT: &str = "-kept";
 /// From starting a server to its first `PONG`: tens of milliseconds, on a busy machine seconds.
@@ -287,120 +287,6 @@ impl Node {
         log
     }
 
-    /// Kills the server process, as a crash would: the address answers with resets.
-    pub(super) async fn kill_server(&self) -> Result<(), DockerError> {
-        self.signal("SIGUSR1").await
-    }
-
-    /// Stops the whole container, as a power cut would: the address goes silent.
-    pub(super) async fn kill_container(&self) -> Result<(), DockerError> {
-        self.signal("SIGKILL").await
-    }
-
-    /// Freezes every process: sockets stay open and say nothing.
-    pub(super) async fn pause(&self) -> Result<(), DockerError> {
-        let doing = format!("pausing `{}`", self.container);
-        self.docker.api().pause_container(&self.container).await.map_err(DockerError::api(doing))
-    }
-
-    /// Lets a paused node go on where it was. One that is not paused goes on anyway.
-    pub(super) async fn unpause(&self) -> Result<(), DockerError> {
-        match self.docker.api().unpause_container(&self.container).await {
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 409 | 500, .. }) => Ok(()),
-            other => other.map_err(DockerError::api(format!("unpausing `{}`", self.container))),
-        }
-    }
-
-    /// Takes the node off the network.
-    pub(super) async fn unplug(&self) -> Result<(), DockerError> {
-        self.network.detach(&self.docker, &self.container).await
-    }
-
-    /// Puts the node back at its address.
-    pub(super) async fn plug(&self) -> Result<(), NodeError> {
-        self.network.attach(&self.docker, &self.container, self.address).await?;
-        self.find_address().await
-    }
-
-    /// Brings up an empty server, whatever became of the last one: crashed, stopped or frozen. It takes
-    /// no writes before it is told its role.
-    ///
-    /// # Errors
-    /// The container engine refused, or the server does not answer.
-    pub async fn restart(&self) -> Result<(), NodeError> {
-        self.connection.lock().await.take();
-        let doing = || format!("looking at `{}`", self.container);
-        let state = self
-            .docker
-            .api()
-            .inspect_container(&self.container, None)
-            .await
-            .map_err(DockerError::api(doing()))?;
-        let state = state.state.unwrap_or_default();
-        if state.paused == Some(true) {
-            self.kill_container().await?;
-        }
-        if state.running == Some(true) && state.paused != Some(true) {
-            self.kill_server().await?;
-            self.signal("SIGUSR2").await?;
-        } else {
-            self.start_container().await?;
-        }
-        self.find_address().await?;
-        self.answers().await
-    }
-
-    async fn start_container(&self) -> Result<(), NodeError> {
-        // A container that was killed a moment ago may still count as running, and then is not started.
-        let what = "its container to run again";
-        let running = wait::until(what, START, Duration::from_millis(20), async || {
-            let api = self.docker.api();
-            if let Err(error) = api.start_container(&self.container, None::<StartContainerOptions>).await {
-                return Seen::NotYet(error.to_string());
-            }
-            match api.inspect_container(&self.container, None).await {
-                Ok(found) if found.state.as_ref().and_then(|state| state.running) == Some(true) => {
-                    Seen::Ready(())
-                }
-                Ok(found) => Seen::NotYet(format!("{:?}", found.state.and_then(|state| state.status))),
-                Err(error) => Seen::NotYet(error.to_string()),
-            }
-        });
-        self.in_time(running.await).await
-    }
-
-    async fn signal(&self, signal: &str) -> Result<(), DockerError> {
-        let options = KillContainerOptionsBuilder::new().signal(signal).build();
-        let doing = format!("sending {signal} to `{}`", self.container);
-        self.docker
-            .api()
-            .kill_container(&self.container, Some(options))
-            .await
-            .map_err(DockerError::api(doing))
-    }
-
-    /// Published ports change with every start and every network; bridge addresses here never do.
-    async fn find_address(&self) -> Result<(), NodeError> {
-        if self.docker.addressing() == Addressing::Direct {
-            return Ok(());
-        }
-        let what = "its published port";
-        let port = wait::until(what, START, Duration::from_millis(20), async || {
-            let found = self.docker.api().inspect_container(&self.container, None).await.ok();
-            let ports = found.and_then(|found| found.network_settings).and_then(|settings| settings.ports);
-            let bindings =
-                ports.unwrap_or_default().remove(&format!("{PORT}/tcp")).flatten().unwrap_or_default();
-            match bindings.iter().find_map(|binding| binding.host_port.as_ref()?.parse().ok()) {
-                Some(port) => Seen::Ready(port),
-                None => Seen::NotYet("none".to_owned()),
-            }
-        });
-        let port: u16 = self.in_time(port.await).await?;
-        *self.reach.lock().expect("no panic while held") =
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        Ok(())
-    }
-
     async fn answers(&self) -> Result<(), NodeError> {
         let answer =
             wait::until("its server to answer", START, Duration::from_millis(5), async || {
@@ -420,41 +306,6 @@ impl Node {
                 Err(NodeError::TimedOut { node: self.id.clone(), source, log })
             }
         }
-    }
-
-    /// Removes the container.
-    ///
-    /// # Errors
-    /// The container engine refused.
-    pub async fn remove(&self) -> Result<(), NodeError> {
-        let handle = self.handle.lock().expect("no panic while held").take();
-        match handle {
-            Some(handle) => handle
-                .rm()
-                .await
-                .map_err(|source| NodeError::Start { node: self.id.clone(), source: Box::new(source) }),
-            None => Ok(()),
-        }
-    }
-
-    /// Leaves the container to outlive its lab, and any sweep but an explicit one.
-    ///
-    /// # Errors
-    /// The container engine refused.
-    pub async fn keep(&self) -> Result<String, NodeError> {
-        if let Some(handle) = self.handle.lock().expect("no panic while held").take() {
-            // testcontainers removes what is dropped.
-            std::mem::forget(handle);
-        }
-        let kept = format!("{}{KEPT}", self.container);
-        let options = RenameContainerOptionsBuilder::new().name(&kept).build();
-        let doing = format!("renaming `{}`", self.container);
-        self.docker
-            .api()
-            .rename_container(&self.container, options)
-            .await
-            .map_err(DockerError::api(doing))?;
-        Ok(kept)
     }
 }
 

@@ -1,5 +1,9 @@
 //! The lab: a running topology with a timeline around it, for the length of one step.
 
+mod aftermath;
+mod bench;
+mod boot;
+
 use std::{
     any::Any,
     fs,
@@ -10,14 +14,19 @@ use std::{
 
 use futures_util::{FutureExt, future::join_all};
 use lab_report::{
-    CheckId, NodeId, Verdict,
+    Verdict,
     checklist::Step,
-    evidence::{At, EndpointName, Role, Source, Timeline},
+    evidence::{EndpointName, Source, Timeline},
     judge::Judgement,
-    report::{CheckRecord, Measurement, NodeSummary, StepRecord},
+    report::{Measurement, StepRecord},
 };
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::task::JoinSet;
 
+use self::{
+    aftermath::{summaries, world, write_record},
+    bench::Bench,
+    boot::boot,
+};
 use crate::{
     client::Client,
     docker::{Docker, Fault, FaultKind, Labels, Network, Node, NodeError},
@@ -27,7 +36,7 @@ use crate::{
     reaper::Reaper,
     record::Recorder,
     session::{News, Session, now_utc},
-    topology::{Target, Topology},
+    topology::Topology,
     wait::{self, Seen, TimedOut},
     writer::Writer,
 };
@@ -59,16 +68,6 @@ pub struct Lab {
     _background: JoinSet<()>,
     rng: fastrand::Rng,
     judge: Bench,
-}
-
-/// The checks of a step, and how they came out so far.
-struct Bench {
-    session: Session,
-    step: Step,
-    case: Option<String>,
-    name: String,
-    checks: Vec<CheckRecord>,
-    measurements: Vec<Measurement>,
 }
 
 impl Lab {
@@ -281,54 +280,6 @@ impl Lab {
     }
 }
 
-type Booted = (Network, ReplicationGroup, Boot, Recorder, Observer, JoinSet<()>);
-
-async fn boot(docker: &Docker, topology: &Topology) -> Result<Booted, StepError> {
-    let network = Network::create(docker, &docker.labels().lab).await?;
-    let recorder = Recorder::default();
-    let (group, boot) = ReplicationGroup::create("lab", topology, docker, &network, &recorder).await?;
-    let mut observer = Observer::new(&recorder, &topology.monitor);
-    group.nodes().iter().for_each(|node| observer.watch(node));
-    for command in &topology.after_boot {
-        let primary = group.primary().address().to_string();
-        let words: Vec<String> =
-            command.command.iter().map(|word| word.replace("{primary}", &primary)).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        for node in targets(&group, command.node) {
-            node.ask::<redis::Value>(&words).await?;
-        }
-    }
-    let mut background = JoinSet::new();
-    for repeated in &topology.background {
-        for node in targets(&group, repeated.node) {
-            let (command, every) = (repeated.command.clone(), repeated.every);
-            background.spawn(async move { repeat(&node, &command, every).await });
-        }
-    }
-    Ok((network, group, boot, recorder, observer, background))
-}
-
-fn targets(group: &ReplicationGroup, target: Target) -> Vec<Arc<Node>> {
-    let replicas = group.replicas();
-    match target {
-        Target::Primary => vec![group.primary()],
-        Target::FirstReplica => replicas.into_iter().take(1).collect(),
-        Target::LastReplica => replicas.into_iter().last().into_iter().collect(),
-        Target::Replicas => replicas,
-    }
-}
-
-async fn repeat(node: &Node, command: &[String], every: Duration) {
-    let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        // What it does to the node is the point; the node may well not answer any more.
-        let _ = node.ask::<redis::Value>(&words).await;
-    }
-}
-
 /// Removes everything of the lab; if that fails, the reaper is left to try again.
 async fn finish(docker: &Docker, reaper: Reaper, aborted: Option<String>) -> Option<String> {
     match docker.tear_down().await {
@@ -353,144 +304,6 @@ async fn keep(group: &ReplicationGroup, bench: &Bench) {
             Err(error) => format!("{} could not be kept: {error}", node.id()),
         };
         bench.says(News::Kept(how));
-    }
-}
-
-/// Everything a person would look at first: roles, offsets, links, and what happened.
-async fn world(group: &ReplicationGroup, timeline: &Timeline) -> String {
-    let description = group.describe();
-    let mut text = format!("group {} is {}\n", description.id, description.status);
-    for node in group.nodes() {
-        let state = match node.info().await {
-            Ok(info) => info.replication(),
-            Err(error) => error.to_string(),
-        };
-        text.push_str(&format!("{} ({}, {}): {state}\n", node.id(), node.zone(), node.address()));
-    }
-    for event in &timeline.events {
-        text.push_str(&format!("{:>9.1} ms  {:?}: {}\n", event.at.millis(), event.source, event.text));
-    }
-    for node in group.nodes() {
-        text.push_str(&format!("--- log of {}\n{}", node.id(), node.log_tail(15).await));
-    }
-    text
-}
-
-async fn summaries(group: &ReplicationGroup, recorder: &Recorder) -> Vec<NodeSummary> {
-    let topology = group.topology();
-    let boot_role = |index: usize| match index {
-        0 => Role::Primary,
-        _ => Role::Replica,
-    };
-    let ids: Vec<NodeId> = recorder.timeline().nodes;
-    join_all(ids.into_iter().enumerate().map(|(index, id)| async move {
-        let last_role = match group.node(&id) {
-            Ok(node) => node.info().await.map_or(Role::Unreachable, |info| info.role()),
-            Err(_) => Role::Unreachable,
-        };
-        NodeSummary { id, zone: topology.zone_of(index).to_owned(), role: boot_role(index), last_role }
-    }))
-    .await
-}
-
-impl Bench {
-    fn new(session: &Session, plan: &Plan<'_>) -> Self {
-        let name = match plan.case {
-            Some(case) => format!("{}-{case}", plan.step.id),
-            None => plan.step.id.to_string(),
-        };
-        Self {
-            session: session.clone(),
-            step: plan.step.clone(),
-            case: plan.case.map(str::to_owned),
-            name,
-            checks: Vec::new(),
-            measurements: Vec::new(),
-        }
-    }
-
-    fn says(&self, news: News) {
-        self.session.report(&self.name, news);
-    }
-
-    fn add(&mut self, id: &str, judgement: Judgement) {
-        let id = CheckId::from(id);
-        assert!(!self.checks.iter().any(|check| check.id == id), "check `{id}` is judged twice");
-        let declared = self.step.checks_of(self.case.as_deref()).find(|check| check.id == id);
-        let declared =
-            declared.unwrap_or_else(|| panic!("the checklist lists no check `{id}` for `{}`", self.name));
-        self.says(News::Check { id: id.to_string(), verdict: judgement.verdict });
-        self.checks.push(CheckRecord {
-            id,
-            claim: declared.claim.clone(),
-            verdict: judgement.verdict,
-            expected: judgement.expected,
-            observed: judgement.observed,
-            evidence: judgement.evidence,
-            bound: judgement.bound,
-            hint: declared.hint.clone(),
-        });
-    }
-
-    /// Claims that were not judged are unknown: the step ended before it could.
-    fn into_record(
-        mut self,
-        started_at: String,
-        start: Instant,
-        seen: Option<(Vec<NodeSummary>, Timeline)>,
-        aborted: Option<String>,
-    ) -> StepRecord {
-        let last = self
-            .checks
-            .iter()
-            .rev()
-            .find(|check| check.verdict != Verdict::Pass)
-            .map(|check| check.id.clone());
-        let why = match (&aborted, last) {
-            (Some(why), _) => {
-                format!("not exercised: the step ended early ({})", why.lines().next().unwrap_or_default())
-            }
-            (None, Some(last)) => format!("not exercised: the step ended at `{last}`"),
-            (None, None) => "not exercised: the step never judged it".to_owned(),
-        };
-        let open: Vec<_> = self
-            .step
-            .checks_of(self.case.as_deref())
-            .filter(|check| !self.checks.iter().any(|judged| judged.id == check.id))
-            .map(|check| (check.id.to_string(), Judgement::unknown(check.claim.clone(), why.clone())))
-            .collect();
-        for (id, judgement) in open {
-            self.add(&id, judgement);
-        }
-        let mut verdict = Verdict::worst(self.checks.iter().map(|check| check.verdict));
-        if aborted.is_some() {
-            verdict = verdict.max(Verdict::Unknown);
-        }
-        self.says(News::Finished(verdict));
-        let (nodes, timeline) = seen.unwrap_or_default();
-        StepRecord {
-            step: self.step.id,
-            case: self.case,
-            title: self.step.title,
-            verdict,
-            started_at,
-            duration: At(start.elapsed()),
-            nodes,
-            image: None,
-            checks: self.checks,
-            measurements: self.measurements,
-            aborted,
-            timeline,
-        }
-    }
-}
-
-fn write_record(session: &Session, folder: &str, record: &StepRecord) {
-    let dir = session.dir().join(folder);
-    let text = serde_json::to_string_pretty(record).expect("a record is plain data");
-    let written = fs::create_dir_all(&dir).and_then(|()| fs::write(dir.join("record.json"), text));
-    if let Err(error) = written {
-        session.report(&record.name(), News::Doing(format!("could not write {}: {error}", dir.display())));
     }
 }
 

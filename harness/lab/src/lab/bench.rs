@@ -1,0 +1,116 @@
+//! The bench: where a step's claims are put on record as they are judged.
+
+use std::time::Instant;
+
+use lab_report::{
+    CheckId, Verdict,
+    checklist::Step,
+    evidence::{At, Timeline},
+    judge::Judgement,
+    report::{CheckRecord, Measurement, NodeSummary, StepRecord},
+};
+
+use super::Plan;
+use crate::session::{News, Session};
+
+/// The checks of a step, and how they came out so far.
+pub(super) struct Bench {
+    pub(super) session: Session,
+    step: Step,
+    pub(super) case: Option<String>,
+    name: String,
+    pub(super) checks: Vec<CheckRecord>,
+    pub(super) measurements: Vec<Measurement>,
+}
+
+impl Bench {
+    pub(super) fn new(session: &Session, plan: &Plan<'_>) -> Self {
+        let name = match plan.case {
+            Some(case) => format!("{}-{case}", plan.step.id),
+            None => plan.step.id.to_string(),
+        };
+        Self {
+            session: session.clone(),
+            step: plan.step.clone(),
+            case: plan.case.map(str::to_owned),
+            name,
+            checks: Vec::new(),
+            measurements: Vec::new(),
+        }
+    }
+
+    pub(super) fn says(&self, news: News) {
+        self.session.report(&self.name, news);
+    }
+
+    pub(super) fn add(&mut self, id: &str, judgement: Judgement) {
+        let id = CheckId::from(id);
+        assert!(!self.checks.iter().any(|check| check.id == id), "check `{id}` is judged twice");
+        let declared = self.step.checks_of(self.case.as_deref()).find(|check| check.id == id);
+        let declared =
+            declared.unwrap_or_else(|| panic!("the checklist lists no check `{id}` for `{}`", self.name));
+        self.says(News::Check { id: id.to_string(), verdict: judgement.verdict });
+        self.checks.push(CheckRecord {
+            id,
+            claim: declared.claim.clone(),
+            verdict: judgement.verdict,
+            expected: judgement.expected,
+            observed: judgement.observed,
+            evidence: judgement.evidence,
+            bound: judgement.bound,
+            hint: declared.hint.clone(),
+        });
+    }
+
+    /// Claims that were not judged are unknown: the step ended before it could.
+    pub(super) fn into_record(
+        mut self,
+        started_at: String,
+        start: Instant,
+        seen: Option<(Vec<NodeSummary>, Timeline)>,
+        aborted: Option<String>,
+    ) -> StepRecord {
+        let last = self
+            .checks
+            .iter()
+            .rev()
+            .find(|check| check.verdict != Verdict::Pass)
+            .map(|check| check.id.clone());
+        let why = match (&aborted, last) {
+            (Some(why), _) => {
+                format!("not exercised: the step ended early ({})", why.lines().next().unwrap_or_default())
+            }
+            (None, Some(last)) => format!("not exercised: the step ended at `{last}`"),
+            (None, None) => "not exercised: the step never judged it".to_owned(),
+        };
+        let open: Vec<_> = self
+            .step
+            .checks_of(self.case.as_deref())
+            .filter(|check| !self.checks.iter().any(|judged| judged.id == check.id))
+            .map(|check| (check.id.to_string(), Judgement::unknown(check.claim.clone(), why.clone())))
+            .collect();
+        for (id, judgement) in open {
+            self.add(&id, judgement);
+        }
+        let mut verdict = Verdict::worst(self.checks.iter().map(|check| check.verdict));
+        if aborted.is_some() {
+            verdict = verdict.max(Verdict::Unknown);
+        }
+        self.says(News::Finished(verdict));
+        let (nodes, timeline) = seen.unwrap_or_default();
+        StepRecord {
+            step: self.step.id,
+            case: self.case,
+            title: self.step.title,
+            verdict,
+            started_at,
+            duration: At(start.elapsed()),
+            nodes,
+            image: None,
+            checks: self.checks,
+            measurements: self.measurements,
+            aborted,
+            timeline,
+        }
+    }
+}
