@@ -58,7 +58,7 @@ impl Fault {
         let before = recorder.now();
         match kind {
             FaultKind::Crash => node.kill_server().await?,
-            FaultKind::Stop => node.kill_container().await?,
+            FaultKind::Stop => node.power_off().await?,
             FaultKind::Hold => node.pause().await?,
             FaultKind::Isolate => node.unplug().await?,
         }

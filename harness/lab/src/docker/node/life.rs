@@ -21,8 +21,10 @@ impl Node {
         self.signal("SIGUSR1").await
     }
 
-    /// Stops the whole container, as a power cut would: the address goes silent.
-    pub(in crate::docker) async fn kill_container(&self) -> Result<(), DockerError> {
+    /// Cuts the power: the address goes silent, and so does every connection. Off the network first,
+    /// because the kernel of a dying process says goodbye to its connections, and a dead host does not.
+    pub(in crate::docker) async fn power_off(&self) -> Result<(), DockerError> {
+        self.unplug().await?;
         self.signal("SIGKILL").await
     }
 
@@ -59,15 +61,19 @@ impl Node {
     pub async fn restart(&self) -> Result<(), NodeError> {
         self.connection.lock().await.take();
         let doing = || format!("looking at `{}`", self.container);
-        let state = self
+        let found = self
             .docker
             .api()
             .inspect_container(&self.container, None)
             .await
             .map_err(DockerError::api(doing()))?;
-        let state = state.state.unwrap_or_default();
+        let state = found.state.unwrap_or_default();
+        let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         if state.paused == Some(true) {
-            self.kill_container().await?;
+            self.signal("SIGKILL").await?;
+        }
+        if !networks.contains_key(self.network.name()) {
+            self.network.attach(&self.docker, &self.container, self.address).await?;
         }
         if state.running == Some(true) && state.paused != Some(true) {
             self.kill_server().await?;
