@@ -2,7 +2,9 @@
 
 use std::{fmt, process::ExitCode};
 
-use failover_lab::{connect::ConnectError, docker::DockerError, engine::EngineError, image::ImageError};
+use failover_lab::{
+    connect::ConnectError, docker::DockerError, engine::EngineError, explain::chain, image::ImageError,
+};
 use lab_report::checklist::ChecklistError;
 
 /// An error, a hint, and the exit code that goes with it.
@@ -38,19 +40,6 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}\nhint: {}", self.what, self.hint)
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl From<EngineError> for Failure {

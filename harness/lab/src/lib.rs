@@ -10,6 +10,7 @@ pub mod docker;
 pub mod doctor;
 pub mod endpoint;
 pub mod engine;
+pub mod explain;
 pub mod front;
 pub mod group;
 pub mod image;

@@ -129,9 +129,12 @@ pub struct FaultWindow {
     pub kind: String,
     /// The node it hit.
     pub node: NodeId,
-    /// When it took effect.
+    /// It took effect after this …
     #[serde(rename = "from_ms")]
     pub from: At,
+    /// … and by this: what the injection itself took is the resolution of everything measured from it.
+    #[serde(rename = "in_effect_ms")]
+    pub in_effect: At,
     /// When it was healed, by the step or by the manager's recovery.
     #[serde(rename = "until_ms")]
     pub until: Option<At>,

@@ -41,8 +41,8 @@ async fn monitoring(lab: &mut Lab) -> Outcome {
         }
     });
     recovered.await?;
-    let healed = lab.recorder().look(|timeline| timeline.faults.first().and_then(|fault| fault.until));
-    let down = (down_from, healed.unwrap_or_else(|| lab.recorder().now()));
+    let recovering = lab.group().events().into_iter().find(|event| event.message.starts_with("Recovering"));
+    let down = (down_from, recovering.ok_or("the recovery was not announced")?.at);
     fault.heal().await?;
 
     // 3. After.

@@ -64,7 +64,13 @@ impl Fault {
         }
         let after = recorder.now();
         let (kind_name, node_id) = (kind.to_string(), node.id().clone());
-        recorder.fault(FaultWindow { kind: kind_name, node: node_id, from: before, until: None });
+        recorder.fault(FaultWindow {
+            kind: kind_name,
+            node: node_id,
+            from: before,
+            in_effect: after,
+            until: None,
+        });
         Ok(Self { kind, node: Arc::clone(node), recorder: recorder.clone(), before, after })
     }
 

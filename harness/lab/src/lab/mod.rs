@@ -30,6 +30,7 @@ use self::{
 use crate::{
     client::Client,
     docker::{Docker, Fault, FaultKind, Labels, Network, Node, NodeError},
+    explain::chain,
     group::{Boot, ReplicationGroup},
     interrupt::interrupted,
     observer::Observer,
@@ -305,19 +306,6 @@ async fn keep(group: &ReplicationGroup, bench: &Bench) {
         };
         bench.says(News::Kept(how));
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -17,6 +17,8 @@ pub struct Failover {
     pub new: Option<NodeId>,
     /// The fault took effect, or the failover was asked for.
     pub began: At,
+    /// The fault may have taken effect this much later: what its injection took.
+    pub uncertainty: Duration,
     /// The manager held the primary to be dead.
     pub detected: Option<At>,
     /// Another node said that it is primary.
@@ -53,7 +55,9 @@ pub struct Clocks {
 impl Failover {
     /// Reads the first failover off a timeline; none if nothing began.
     pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
-        let began = timeline.faults.first().map(|fault| fault.from).or(timeline.marks.requested)?;
+        let fault = timeline.faults.first();
+        let began = fault.map(|fault| fault.from).or(timeline.marks.requested)?;
+        let uncertainty = fault.map_or(Duration::ZERO, |fault| fault.in_effect.since(fault.from));
         let promotion = timeline
             .roles
             .iter()
@@ -73,6 +77,7 @@ impl Failover {
             old: old.clone(),
             new: promotion.map(|change| change.node.clone()),
             began,
+            uncertainty,
             detected: timeline.marks.detected.filter(|at| *at >= began),
             promoted: promotion.map(|change| change.at),
             repointed: repointed.map(|change| change.at),
@@ -88,7 +93,7 @@ impl Failover {
             what: "detected",
             floor: dead_after.saturating_sub(probe_every + probe_timeout),
             ceiling: dead_after + probe_every + probe_timeout + scheduling,
-            resolution: Duration::from_millis(1),
+            resolution: self.uncertainty,
             formula: "dead_after − probe_every − probe_timeout … dead_after + probe_every + probe_timeout + scheduling",
         };
         Judgement::within(limits, self.detected.map(|at| at.since(self.began)))
@@ -190,7 +195,13 @@ mod tests {
                 EndpointChange { at: at(1), endpoint: EndpointName::Primary, targets: vec![old.clone()] },
                 EndpointChange { at: at(2060), endpoint: EndpointName::Primary, targets: vec![new] },
             ],
-            faults: vec![FaultWindow { kind: "crash".to_owned(), node: old, from: at(1000), until: None }],
+            faults: vec![FaultWindow {
+                kind: "crash".to_owned(),
+                node: old,
+                from: at(1000),
+                in_effect: at(1020),
+                until: None,
+            }],
             writes: vec![
                 write(0, 900, Outcome::Acknowledged),
                 write(1, 1100, Outcome::Failed),

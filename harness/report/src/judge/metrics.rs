@@ -44,10 +44,14 @@ fn of<'a>(timeline: &'a Timeline, node: &'a NodeId) -> impl Iterator<Item = &'a 
 fn rate(timeline: &Timeline, node: &NodeId, window: Window) -> Option<f64> {
     let inside: Vec<&Sample> =
         of(timeline, node).filter(|sample| sample.at >= window.0 && sample.at <= window.1).collect();
-    let (first, last) = (inside.first()?, inside.last()?);
-    let length = last.at.since(first.at).as_secs_f64();
-    // A counter that fell belongs to a server that was started again.
-    (length > 0.0).then(|| last.commands.saturating_sub(first.commands) as f64 / length)
+    let length = inside.last()?.at.since(inside.first()?.at).as_secs_f64();
+    // A counter that fell belongs to a server that was started again, and counts from nothing.
+    let grew = |pair: &[&Sample]| match pair[1].commands.checked_sub(pair[0].commands) {
+        Some(more) => more,
+        None => pair[1].commands,
+    };
+    let commands: u64 = inside.windows(2).map(grew).sum();
+    (length > 0.0).then(|| commands as f64 / length)
 }
 
 /// A stretch of the timeline.
@@ -124,6 +128,18 @@ mod tests {
         assert_eq!(dip(&smooth, &"a".into(), before, down).verdict, Verdict::Fail);
         let silent = of_one(Vec::new());
         assert_eq!(dip(&silent, &"a".into(), before, down).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_counter_that_starts_again_is_no_dip() {
+        let mut timeline = of_one(samples("a", |_| true));
+        timeline
+            .samples
+            .iter_mut()
+            .filter(|sample| sample.at > at(1500))
+            .for_each(|sample| sample.commands -= 450);
+        let verdict = dip(&timeline, &"a".into(), (at(0), at(1000)), (at(1001), at(2000))).verdict;
+        assert_eq!(verdict, Verdict::Fail);
     }
 
     #[test]

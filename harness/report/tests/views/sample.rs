@@ -255,6 +255,7 @@ fn timeline() -> Timeline {
             kind: "crash".into(),
             node: "lab-001".into(),
             from: at(1.0),
+            in_effect: at(1.02),
             until: Some(at(3.15)),
         }],
         writes: (0..1000).map(write).collect(),

@@ -1,6 +1,7 @@
 //! A node's life: what can be done to its server and its container, and how it comes back.
 
 use std::{
+    mem::ManuallyDrop,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -142,13 +143,11 @@ impl Node {
     /// The container engine refused.
     pub async fn remove(&self) -> Result<(), NodeError> {
         let handle = self.handle.lock().expect("no panic while held").take();
-        match handle {
-            Some(handle) => handle
-                .rm()
-                .await
-                .map_err(|source| NodeError::Start { node: self.id.clone(), source: Box::new(source) }),
-            None => Ok(()),
-        }
+        let Some(handle) = handle else { return Ok(()) };
+        ManuallyDrop::into_inner(handle).rm().await.map_err(|source| {
+            let doing = format!("removing `{}`", self.container);
+            NodeError::Docker(DockerError::Api { doing, source: Box::new(source) })
+        })
     }
 
     /// Leaves the container to outlive its lab, and any sweep but an explicit one.
@@ -156,10 +155,6 @@ impl Node {
     /// # Errors
     /// The container engine refused.
     pub async fn keep(&self) -> Result<String, NodeError> {
-        if let Some(handle) = self.handle.lock().expect("no panic while held").take() {
-            // testcontainers removes what is dropped.
-            std::mem::forget(handle);
-        }
         let kept = format!("{}{KEPT}", self.container);
         let options = RenameContainerOptionsBuilder::new().name(&kept).build();
         let doing = format!("renaming `{}`", self.container);

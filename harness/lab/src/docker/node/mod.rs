@@ -3,6 +3,7 @@
 mod life;
 
 use std::{
+    mem::ManuallyDrop,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
@@ -57,7 +58,9 @@ pub struct Node {
     address: Ipv4Addr,
     reach: Mutex<SocketAddr>,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
-    handle: Mutex<Option<ContainerAsync<Redis>>>,
+    /// testcontainers removes what is dropped, and blocks for it. Here the label decides what goes when:
+    /// a node that is dropped in the middle of something is the teardown's business, or the reaper's.
+    handle: Mutex<Option<ManuallyDrop<ContainerAsync<Redis>>>>,
 }
 
 /// Why a node did not do what it was asked.
@@ -164,7 +167,7 @@ impl Node {
             address,
             reach: Mutex::new((address, PORT).into()),
             connection: tokio::sync::Mutex::default(),
-            handle: Mutex::new(Some(handle)),
+            handle: Mutex::new(Some(ManuallyDrop::new(handle))),
         };
         node.find_address().await?;
         node.answers().await?;

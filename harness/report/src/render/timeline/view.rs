@@ -159,6 +159,7 @@ mod tests {
             kind: "crash".into(),
             node: "lab-001".into(),
             from: At::from(from),
+            in_effect: At::from(from + 20.0),
             until: Some(At::from(from + 2000.0)),
         });
         Timeline {
