@@ -1,6 +1,6 @@
 //! The observer: asks every node for its role and its figures, on connections of its own.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use lab_report::{
     NodeId,
@@ -142,9 +142,4 @@ fn extrapolate(seen: &[Sample], recorder: &Recorder) -> Option<Sample> {
     let [before, last] = seen else { return None };
     let commands = last.commands + last.commands.saturating_sub(before.commands);
     Some(Sample { at: recorder.now(), commands, ..last.clone() })
-}
-
-/// The last sample of each node.
-pub fn latest(samples: &[Sample]) -> HashMap<&NodeId, &Sample> {
-    samples.iter().map(|sample| (&sample.node, sample)).collect()
 }

@@ -65,7 +65,7 @@ pub fn dip(timeline: &Timeline, old: &NodeId, before: Window, down: Window) -> J
     };
     let during = rate(timeline, old, down);
     let observed = match during {
-        None => "it falls to nothing: no samples while it was down".to_owned(),
+        None => "no samples of it while it was down".to_owned(),
         Some(during) if during < 0.1 * usual => "it falls below 10 %".to_owned(),
         Some(during) => format!("it only falls to {:.0} %", 100.0 * during / usual),
     };
@@ -85,8 +85,11 @@ pub fn recovery(timeline: &Timeline, old: (&NodeId, Window), new: (&NodeId, Wind
         return Judgement::unknown(expected, "no samples of the new primary");
     };
     let holds = after >= 0.7 * before;
-    let observed =
-        if holds { "it does".to_owned() } else { format!("it reaches {:.0} %", 100.0 * after / before) };
+    let observed = if holds {
+        "the new primary reaches that rate".to_owned()
+    } else {
+        format!("it reaches {:.0} %", 100.0 * after / before)
+    };
     Judgement::of(holds, expected, observed)
         .evidence(format!("before {before:.0} commands/s, after {after:.0}"))
 }
