@@ -9,6 +9,8 @@ step!("replication-status", replicated(2), replication_status);
 
 /// Replicas acknowledge once a second (`replicationCron`); twice that, and a busy machine's share.
 const ACKNOWLEDGED: Duration = Duration::from_secs(3);
+/// A replica connects at once, and tries again once a second (`replicationCron`).
+const LISTED: Duration = Duration::from_millis(1500);
 /// 1 MiB, the default of `repl-backlog-size`.
 const BACKLOG: u64 = 1 << 20;
 
@@ -21,6 +23,14 @@ async fn replication_status(lab: &mut Lab) -> Outcome {
     let primary = lab.primary_client().patient(Duration::from_secs(1));
 
     // 1. Role and replicas.
+    // A replica that has just been told whom to follow is listed within a second; what is judged is what is
+    // there then.
+    let listed = lab.wait("two replicas to be listed", LISTED, async || match replication(&primary).await {
+        Ok(info) if info.replicas().len() == 2 => Seen::Ready(()),
+        Ok(info) => Seen::NotYet(info.replication()),
+        Err(error) => Seen::NotYet(error.to_string()),
+    });
+    let _ = listed.await;
     let info = replication(&primary).await?;
     let role = info.get("role").unwrap_or("absent");
     if !lab.check("status.role", Judgement::equal("master", role).evidence(info.replication())) {

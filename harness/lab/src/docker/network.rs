@@ -1,11 +1,13 @@
 //! A lab's network: a bridge with a subnet of its own, so that node addresses can be fixed.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use bollard::models::{
     EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
     NetworkDisconnectRequest,
 };
+
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Docker, DockerError};
 
@@ -20,6 +22,7 @@ const TRIES: usize = 64;
 pub struct Network {
     name: String,
     base: Ipv4Addr,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Network {
@@ -46,13 +49,27 @@ impl Network {
                 ..NetworkCreateRequest::default()
             };
             match docker.api().create_network(request).await {
-                Ok(_) => return Ok(Self { name: name.to_owned(), base }),
+                Ok(_) => return Ok(Self { name: name.to_owned(), base, turn: Arc::default() }),
                 // "Pool overlaps with other one on this address space": somebody has this subnet.
                 Err(error) if error.to_string().contains("overlap") => {}
                 Err(error) => return Err(DockerError::api(format!("creating network `{name}`"))(error)),
             }
         }
         Err(DockerError::NoSubnet { tried: TRIES })
+    }
+
+    /// The turn to do something that makes or takes an endpoint of this network: start, attach, detach,
+    /// remove. Side by side, they make Docker 20.10 lose count of the endpoints, and a network whose count
+    /// is not zero cannot be removed ("has active endpoints") before the daemon is started again.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// A fixed address, as an endpoint's settings.
+    pub(super) fn at(address: Ipv4Addr) -> EndpointSettings {
+        let ipam =
+            EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() };
+        EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() }
     }
 
     /// Its name.
@@ -81,9 +98,8 @@ impl Network {
         container: &str,
         address: Ipv4Addr,
     ) -> Result<(), DockerError> {
-        let ipam =
-            EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() };
-        let endpoint = EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() };
+        let _turn = self.turn().await;
+        let endpoint = Self::at(address);
         let request =
             NetworkConnectRequest { container: container.to_owned(), endpoint_config: Some(endpoint) };
         let doing = format!("attaching `{container}` to `{}` at {address}", self.name);
@@ -92,7 +108,8 @@ impl Network {
 
     /// Takes a container off; open connections go silent.
     pub(crate) async fn detach(&self, docker: &Docker, container: &str) -> Result<(), DockerError> {
-        let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
+        let _turn = self.turn().await;
+        let request = NetworkDisconnectRequest { container: container.to_owned(), force: None };
         let doing = format!("taking `{container}` off `{}`", self.name);
         docker.api().disconnect_network(&self.name, request).await.map_err(DockerError::api(doing))
     }

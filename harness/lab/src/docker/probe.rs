@@ -36,6 +36,7 @@ impl Bystander {
     /// # Errors
     /// The container engine refused.
     pub async fn join(docker: &Docker, network: &Network, name: &str) -> Result<Self, DockerError> {
+        let _turn = network.turn().await;
         let container = format!("{}-{name}", docker.labels().lab);
         let (image, tag) =
             docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));

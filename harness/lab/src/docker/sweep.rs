@@ -186,7 +186,8 @@ pub enum Kept {
     Go,
 }
 
-/// Removes what labs left whose process has ended.
+/// Removes what labs left whose process has ended, and returns what is gone. A network that the container
+/// engine still counts endpoints of stays, and is tried again at the next sweep.
 ///
 /// # Errors
 /// Something could not be removed, named in the error.
@@ -203,19 +204,19 @@ pub async fn sweep_dead(api: &Api, what_is_kept: Kept) -> Result<Leftovers, Dock
         dead && !kept.contains(&thing.lab)
     });
     remove_all(api, &found).await?;
+    // What could not be removed is not said to have been.
+    let left = find(api, &Scope::Everything).await?;
+    found.keep(|thing| !left.things().any(|other| other.id == thing.id));
     Ok(found)
 }
 
 async fn remove_all(api: &Api, found: &Leftovers) -> Result<(), DockerError> {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    let containers = found.containers.iter().map(|container| {
-        let options = options.clone();
-        async move {
-            let result = api.remove_container(&container.id, Some(options)).await;
-            gone(result, || format!("removing container `{}`", container.name))
-        }
-    });
-    join_all(containers).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    // One after the other: see `Network::turn`.
+    for container in &found.containers {
+        let result = api.remove_container(&container.id, Some(options.clone())).await;
+        gone(result, || format!("removing container `{}`", container.name))?;
+    }
     let networks = found.networks.iter().map(|network| async move {
         let result = api.remove_network(&network.id).await;
         gone(result, || format!("removing network `{}`", network.name))

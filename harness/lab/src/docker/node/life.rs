@@ -1,13 +1,13 @@
 //! A node's life: what can be done to its server and its container, and how it comes back.
 
 use std::{
-    mem::ManuallyDrop,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    StartContainerOptions,
 };
 
 use super::{KEPT, Node, NodeError, START};
@@ -71,6 +71,7 @@ impl Node {
         let state = found.state.unwrap_or_default();
         let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         if state.paused == Some(true) {
+            let _turn = self.network.turn().await;
             self.signal("SIGKILL").await?;
         }
         if !networks.contains_key(self.network.name()) {
@@ -86,7 +87,8 @@ impl Node {
         self.answers().await
     }
 
-    async fn start_container(&self) -> Result<(), NodeError> {
+    pub(super) async fn start_container(&self) -> Result<(), NodeError> {
+        let _turn = self.network.turn().await;
         // A container that was killed a moment ago may still count as running, and then is not started.
         let what = "its container to run again";
         let running = wait::until(what, START, Duration::from_millis(20), async || {
@@ -142,12 +144,13 @@ impl Node {
     /// # Errors
     /// The container engine refused.
     pub async fn remove(&self) -> Result<(), NodeError> {
-        let handle = self.handle.lock().expect("no panic while held").take();
-        let Some(handle) = handle else { return Ok(()) };
-        ManuallyDrop::into_inner(handle).rm().await.map_err(|source| {
-            let doing = format!("removing `{}`", self.container);
-            NodeError::Docker(DockerError::Api { doing, source: Box::new(source) })
-        })
+        let _turn = self.network.turn().await;
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match self.docker.api().remove_container(&self.container, Some(options)).await {
+            // Gone already, or being removed by somebody else just now.
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            other => Ok(other.map_err(DockerError::api(format!("removing `{}`", self.container)))?),
+        }
     }
 
     /// Leaves the container to outlive its lab, and any sweep but an explicit one.

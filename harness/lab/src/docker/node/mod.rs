@@ -1,14 +1,16 @@
 //! A node: one server in one container, at one address for life.
 
+mod container;
 mod life;
 
 use std::{
-    mem::ManuallyDrop,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use super::{Docker, DockerError, Network, PORT};
+use crate::wait::{self, Seen};
 use bollard::{
     exec::{CreateExecOptions, StartExecResults},
     query_parameters::LogsOptionsBuilder,
@@ -16,17 +18,6 @@ use bollard::{
 use futures_util::StreamExt;
 use lab_report::NodeId;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, aio::MultiplexedConnection};
-use testcontainers_modules::{
-    redis::Redis,
-    testcontainers::{
-        ContainerAsync, ImageExt,
-        core::{IntoContainerPort, Mount},
-        runners::AsyncRunner,
-    },
-};
-
-use super::{Addressing, Docker, DockerError, Network, PORT};
-use crate::wait::{self, Seen};
 
 /// PID 1 of every node; see the script.
 const SUPERVISOR: &str = include_str!("../supervisor.sh");
@@ -58,9 +49,6 @@ pub struct Node {
     address: Ipv4Addr,
     reach: Mutex<SocketAddr>,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
-    /// testcontainers removes what is dropped, and blocks for it. Here the label decides what goes when:
-    /// a node that is dropped in the middle of something is the teardown's business, or the reaper's.
-    handle: Mutex<Option<ManuallyDrop<ContainerAsync<Redis>>>>,
 }
 
 /// Why a node did not do what it was asked.
@@ -79,15 +67,6 @@ pub enum NodeError {
     /// The container engine refused.
     #[error(transparent)]
     Docker(#[from] DockerError),
-    /// The container did not start.
-    #[error("node `{node}` did not start")]
-    Start {
-        /// Which node.
-        node: NodeId,
-        /// What testcontainers says.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
     /// It did not reach a state in time.
     #[error("{node}: {source}{log}")]
     TimedOut {
@@ -107,9 +86,6 @@ impl Node {
     /// The container engine refused, or the server does not answer: then the error holds its log.
     pub async fn launch(docker: &Docker, network: &Network, launch: Launch) -> Result<Arc<Self>, NodeError> {
         let container = format!("{}-{}", docker.labels().lab, launch.id);
-        let mapped = docker.addressing() == Addressing::Mapped;
-        let (name, tag) =
-            docker.image().reference.rsplit_once(':').unwrap_or((&docker.image().reference, "latest"));
         let mut command =
             vec!["sh".to_owned(), "-c".to_owned(), SUPERVISOR.to_owned(), launch.id.to_string()];
         // `replicaof` is not allowed in cluster mode: there a node knows its role from `nodes.conf`.
@@ -125,39 +101,11 @@ impl Node {
                 false => command.extend(value.split(' ').map(str::to_owned)),
             }
         }
-        let mut request = Redis::default()
-            .with_name(name)
-            .with_tag(tag)
-            .with_container_name(&container)
-            .with_cmd(command)
-            .with_network(network.name())
-            .with_labels(docker.labels().to_map())
-            .with_label("failover-lab.node", launch.id.as_str())
-            .with_label("failover-lab.zone", &launch.zone)
-            // Instead of the volume that official images would make; gone with the container.
-            .with_mount(Mount::tmpfs_mount("/data"))
-            // Asked over the protocol below, not read from a log.
-            .with_ready_conditions(Vec::new())
-            .with_host_config_modifier(move |host| {
-                host.publish_all_ports = Some(false);
-                for binding in
-                    host.port_bindings.iter_mut().flatten().filter_map(|(_, b)| b.as_mut()).flatten()
-                {
-                    binding.host_ip = Some(Ipv4Addr::LOCALHOST.to_string());
-                }
-            });
-        if mapped {
-            request = request.with_mapped_port(0, PORT.tcp());
-        }
-        let handle = request
-            .start()
-            .await
-            .map_err(|source| NodeError::Start { node: launch.id.clone(), source: Box::new(source) })?;
-        // testcontainers cannot ask for an address, and one that the bridge hands out is given to
-        // somebody else when the node stops: fix it before anybody learns of the node.
         let address = network.address(launch.index);
-        network.detach(docker, &container).await?;
-        network.attach(docker, &container, address).await?;
+        let mut labels = docker.labels().to_map();
+        labels.insert("failover-lab.node".to_owned(), launch.id.to_string());
+        labels.insert("failover-lab.zone".to_owned(), launch.zone.clone());
+        container::create(docker, network, &container, address, command, labels).await?;
         let node = Self {
             id: launch.id,
             zone: launch.zone,
@@ -167,8 +115,8 @@ impl Node {
             address,
             reach: Mutex::new((address, PORT).into()),
             connection: tokio::sync::Mutex::default(),
-            handle: Mutex::new(Some(ManuallyDrop::new(handle))),
         };
+        node.start_container().await?;
         node.find_address().await?;
         node.answers().await?;
         Ok(Arc::new(node))
