@@ -90,6 +90,7 @@ impl Fault {
     /// # Errors
     /// The container engine refused, or the server does not answer.
     pub async fn heal(self) -> Result<(), NodeError> {
+        let _coming_back = self.node.coming_back.lock().await;
         if !self.recorder.is_faulty(self.node.id()) {
             return Ok(());
         }

@@ -163,8 +163,7 @@ impl ReplicationGroup {
         }
         dawdle(manager.delay.recover).await;
         self.0.announce_recovery(node.id());
-        node.restart().await?;
-        self.0.recorder.healed(node.id());
+        node.bring_back(&self.0.recorder).await?;
         self.0.follow(node, &self.primary()).await?;
         self.resync(node).await?;
         self.0.state().dead.retain(|dead| dead != node.id());

@@ -13,6 +13,7 @@ use bollard::query_parameters::{
 use super::{KEPT, Node, NodeError, START};
 use crate::{
     docker::{Addressing, DockerError, PORT},
+    record::Recorder,
     wait::{self, Seen},
 };
 
@@ -52,6 +53,17 @@ impl Node {
     pub(in crate::docker) async fn plug(&self) -> Result<(), NodeError> {
         self.network.attach(&self.docker, &self.container, self.address).await?;
         self.find_address().await
+    }
+
+    /// Restarts the node, and ends every fault of it.
+    ///
+    /// # Errors
+    /// As for [`Node::restart`].
+    pub async fn bring_back(&self, recorder: &Recorder) -> Result<(), NodeError> {
+        let _coming_back = self.coming_back.lock().await;
+        self.restart().await?;
+        recorder.healed(&self.id);
+        Ok(())
     }
 
     /// Brings up an empty server, whatever became of the last one: crashed, stopped or frozen. It takes

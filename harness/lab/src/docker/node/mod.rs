@@ -49,6 +49,9 @@ pub struct Node {
     address: Ipv4Addr,
     reach: Mutex<SocketAddr>,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
+    /// Held by whoever brings the node back, so that a step that heals and a manager that recovers do not
+    /// both restart it, the second undoing what the first was told.
+    pub(in crate::docker) coming_back: tokio::sync::Mutex<()>,
 }
 
 /// Why a node did not do what it was asked.
@@ -115,6 +118,7 @@ impl Node {
             address,
             reach: Mutex::new((address, PORT).into()),
             connection: tokio::sync::Mutex::default(),
+            coming_back: tokio::sync::Mutex::default(),
         };
         node.start_container().await?;
         node.find_address().await?;
