@@ -11,7 +11,7 @@ mod metrics;
 use std::time::Duration;
 
 pub use failover::{Clocks, Failover};
-pub use lag::lag_within;
+pub use lag::{Lags, lag_within};
 pub use loss::{Loss, loss};
 pub use metrics::{Window, dip, recorded, recovery};
 
