@@ -13,7 +13,7 @@ use std::{
 
 use bare::{Bare, with_group};
 use failover_lab::{
-    Topology,
+    Replicated,
     docker::{Node, PORT},
     observer::Observer,
     replicated,
@@ -52,12 +52,12 @@ async fn main() -> std::io::Result<()> {
 }
 
 /// What the lab shortens, as `redis.conf` has it.
-fn with_stock_settings(topology: Topology) -> Topology {
+fn with_stock_settings(topology: Replicated) -> Replicated {
     topology.config("repl-diskless-sync", "yes").config("repl-diskless-sync-delay", "5").config("hz", "10")
 }
 
 /// From every server answering to every replica online and acknowledging.
-async fn boot(topology: &Topology) -> Duration {
+async fn boot(topology: &Replicated) -> Duration {
     with_group(topology.clone(), None, async |lab| lab.boot.replication).await
 }
 

@@ -14,11 +14,22 @@ use serde::Deserialize;
 
 use crate::{
     replication::*,
-    step::{Step, checklist, describe},
+    sentinel::*,
+    step::{AnyStep, checklist, describe},
 };
 
-/// Every step, by its name in the checklist.
-const STEPS: [&Step; 17] = [
+const CHECKLISTS: [&str; 2] = ["q5", "sentinel"];
+
+/// Every step of a checklist, in its order.
+fn steps(checklist: &str) -> &'static [&'static dyn AnyStep] {
+    match checklist {
+        "q5" => &REPLICATION,
+        "sentinel" => &SENTINEL,
+        other => panic!("no steps for the checklist `{other}`"),
+    }
+}
+
+const REPLICATION: [&dyn AnyStep; 17] = [
     &replication_group::STEP,
     &subnet_group::STEP,
     &security_group::STEP,
@@ -37,6 +48,9 @@ const STEPS: [&Step; 17] = [
     &held_replica::STEP,
     &clean_up::STEP,
 ];
+
+const SENTINEL: [&dyn AnyStep; 5] =
+    [&discovery::STEP, &as_configured::STEP, &health::STEP, &sentinel_failover::STEP, &restore::STEP];
 
 /// A set-up that is wrong on purpose.
 #[derive(Debug, Deserialize)]
@@ -60,12 +74,13 @@ struct Broken {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fails_exactly_its_check(#[files("../fixtures/broken/*.toml")] path: PathBuf) {
+async fn fails_exactly_its_check(#[files("../fixtures/broken/*/*.toml")] path: PathBuf) {
     let broken = read(&path);
-    let step = STEPS.into_iter().find(|step| step.id == broken.step).expect("the fixture names a step");
-    let topology = (step.topology)().with_changes(&broken.topology).unwrap_or_else(|e| panic!("{e}"));
-    let name = path.file_stem().expect("a fixture has a name").to_string_lossy().into_owned();
-    let record = step.run(broken.case.as_deref(), topology, format!("broken/{name}")).await;
+    let (list, name) = (part(&path, 1), part(&path, 0));
+    let mut all = steps(list).iter();
+    let step = all.find(|step| step.id() == broken.step).expect("the fixture names a step");
+    let folder = format!("broken/{list}/{name}");
+    let record = step.run_changed(broken.case.as_deref(), &broken.topology, folder).await;
 
     let world =
         || record.checks.iter().map(describe).chain(record.aborted.clone()).collect::<Vec<_>>().join("\n");
@@ -76,7 +91,13 @@ async fn fails_exactly_its_check(#[files("../fixtures/broken/*.toml")] path: Pat
     assert_eq!(with(Verdict::Fail), BTreeSet::from([broken.fails]), "failed checks\n{}", world());
     assert_eq!(with(Verdict::Unknown), broken.unknown, "unknown checks\n{}", world());
     let not_passed = with(Verdict::Fail).union(&with(Verdict::Unknown)).cloned().collect();
-    assert_eq!(lost_marks(&checklist(), &not_passed), broken.lost, "lost marks");
+    assert_eq!(lost_marks(&checklist(list), &not_passed), broken.lost, "lost marks");
+}
+
+/// A part of a fixture's path, from its end: the name without its extension, or the checklist's folder.
+fn part(path: &Path, from_end: usize) -> &str {
+    let part = path.ancestors().nth(from_end).and_then(Path::file_stem).and_then(|stem| stem.to_str());
+    part.expect("a fixture lies in its checklist's folder")
 }
 
 /// The marks of every criterion that needs one of `checks`.
@@ -93,10 +114,10 @@ fn lost_marks(checklist: &Checklist, checks: &BTreeSet<CheckId>) -> BTreeMap<Str
     lost
 }
 
-#[test]
-fn every_check_has_a_broken_set_up() {
-    let proved: BTreeSet<CheckId> = fixtures().iter().map(|path| read(path).fails).collect();
-    let checklist = checklist();
+#[rstest]
+fn every_check_has_a_broken_set_up(#[values("q5", "sentinel")] list: &str) {
+    let proved: BTreeSet<CheckId> = fixtures(list).iter().map(|path| read(path).fails).collect();
+    let checklist = checklist(list);
     let checks: BTreeSet<CheckId> =
         checklist.steps.iter().flat_map(|step| &step.checks).map(|check| check.id.clone()).collect();
     assert_eq!(
@@ -106,23 +127,30 @@ fn every_check_has_a_broken_set_up() {
     );
 }
 
-#[test]
-fn the_checklist_and_the_tests_name_the_same_steps() {
-    let checklist = checklist();
+#[rstest]
+fn the_checklist_and_the_tests_name_the_same_steps(#[values("q5", "sentinel")] list: &str) {
+    let checklist = checklist(list);
     let listed: Vec<&str> = checklist.steps.iter().map(|step| step.id.as_str()).collect();
-    assert_eq!(listed, STEPS.map(|step| step.id));
+    assert_eq!(listed, steps(list).iter().map(|step| step.id()).collect::<Vec<_>>());
+}
+
+/// A run's records are in one folder, by the steps' names.
+#[test]
+fn no_two_checklists_have_a_step_of_the_same_name() {
+    let all: Vec<&str> = CHECKLISTS.iter().flat_map(|list| steps(list)).map(|step| step.id()).collect();
+    assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "{all:?}");
 }
 
 #[test]
 fn the_marks_are_those_of_the_exercise() {
-    let checklist = checklist();
+    let checklist = checklist("q5");
     let marks: Vec<u32> = checklist.items.iter().map(|item| item.marks()).collect();
     assert_eq!(marks, [3, 2, 2, 3, 2, 2, 3, 2]);
     assert_eq!(checklist.marks(), 19);
 }
 
-fn fixtures() -> Vec<PathBuf> {
-    let dir = fs::read_dir(root().join("fixtures/broken")).expect("there are broken set-ups");
+fn fixtures(list: &str) -> Vec<PathBuf> {
+    let dir = fs::read_dir(root().join("fixtures/broken").join(list)).expect("there are broken set-ups");
     dir.map(|entry| entry.expect("a readable folder").path()).collect()
 }
 

@@ -17,9 +17,9 @@ mod restarts;
 
 use bare::with_group;
 
-use failover_lab::{Topology, replicated};
+use failover_lab::{Replicated, replicated};
 
 /// One server, with nobody who would bring it back.
-fn alone() -> Topology {
+fn alone() -> Replicated {
     replicated(0).without_automatic_failover().without_recovery()
 }

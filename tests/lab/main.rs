@@ -1,6 +1,6 @@
 //! The executable specification of the lab. Read it like a table of contents.
 //!
-//! Every step boots a replication group of real servers, acts, observes, and puts judged claims on
+//! Every step boots a topology of real servers, acts, observes, and puts judged claims on
 //! record. `cargo lab grade` runs these same tests and turns their records into marks.
 
 /// How a step is declared, run on a sound set-up, and held against its snapshot.
@@ -46,6 +46,39 @@ mod replication {
 
     /// Deleting the group leaves nothing, or exactly the primary.
     pub(crate) mod clean_up;
+}
+
+/// The Sentinel lab: a primary, its replicas, and the sentinels that fail over among themselves.
+mod sentinel {
+    /// The running servers have every setting of the table, and fail over by its clocks.
+    pub(crate) mod as_configured;
+    /// Every sentinel knows the whole deployment.
+    pub(crate) mod discovery;
+    /// The commands of a health check say what they are trusted to say.
+    pub(crate) mod health;
+    /// The old primary comes back, gives up what it alone had, and follows the new one.
+    pub(crate) mod restore;
+    /// The primary is lost and the sentinels promote a replica.
+    pub(crate) mod sentinel_failover;
+
+    /// What the steps look for.
+    mod seen;
+
+    use failover_lab::{Sentinels, observer, wait};
+    use lab_report::judge::SentinelClocks;
+
+    /// The clocks that the bounds of a sound deployment follow from: those of the step's own topology,
+    /// unless a broken set-up changed them.
+    fn clocks(sound: &Sentinels) -> SentinelClocks {
+        SentinelClocks {
+            down_after: sound.down_after,
+            failover_timeout: sound.failover_timeout,
+            ping: sound.timers.ping,
+            ask: sound.timers.ask,
+            observe_every: observer::ROLE_EVERY,
+            scheduling: wait::scaled(std::time::Duration::from_millis(300)),
+        }
+    }
 }
 
 /// The grader is graded: every broken set-up fails its check, and no other.

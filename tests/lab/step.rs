@@ -3,7 +3,7 @@
 use std::{fs, path::Path, pin::Pin, time::Duration};
 
 use failover_lab::{
-    Lab, Plan, StepError, Topology, client, observer,
+    Lab, Plan, Replicated, StepError, Topology, client, observer,
     session::{Session, root},
     wait,
     writer::Writer,
@@ -19,25 +19,66 @@ use lab_report::{
 pub(crate) type Outcome = Result<(), StepError>;
 
 /// A step's body.
-pub(crate) type Body = for<'a> fn(&'a mut Lab) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+pub(crate) type Body<T> = for<'a> fn(&'a mut Lab<T>) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
-/// A step of the lab: its name in the checklist, what it runs on, and what it does.
-pub(crate) struct Step {
+/// A step of a lab: its name in the checklist, what it runs on, and what it does.
+pub(crate) struct Step<T: Topology> {
+    pub(crate) checklist: &'static str,
     pub(crate) id: &'static str,
-    pub(crate) topology: fn() -> Topology,
-    pub(crate) body: Body,
+    pub(crate) topology: fn() -> T,
+    pub(crate) body: Body<T>,
 }
 
-/// Declares the step of a module: its name, its topology, and the function that is its body.
+/// Declares the step of a module: its checklist, its name, its topology, and the function that is its body.
 macro_rules! step {
-    ($id:literal, $topology:expr, $body:ident) => {
-        pub(crate) const STEP: crate::step::Step =
-            crate::step::Step { id: $id, topology: || $topology, body: |lab| Box::pin($body(lab)) };
+    ("q5", $id:literal, $topology:expr, $body:ident) => {
+        crate::step::step!(failover_lab::Replicated, "q5", $id, $topology, $body);
+    };
+    ("sentinel", $id:literal, $topology:expr, $body:ident) => {
+        crate::step::step!(failover_lab::Sentinels, "sentinel", $id, $topology, $body);
+    };
+    ($kind:ty, $checklist:literal, $id:literal, $topology:expr, $body:ident) => {
+        pub(crate) const STEP: crate::step::Step<$kind> = crate::step::Step {
+            checklist: $checklist,
+            id: $id,
+            topology: || $topology,
+            body: |lab| Box::pin($body(lab)),
+        };
     };
 }
 pub(crate) use step;
 
-impl Step {
+/// A step of whatever lab.
+pub(crate) trait AnyStep: Sync {
+    /// Its name in the checklist.
+    fn id(&self) -> &'static str;
+
+    /// Runs it with `changes` to its own topology, and returns what it put on record, in `folder`.
+    fn run_changed<'a>(
+        &'a self,
+        case: Option<&'a str>,
+        changes: &'a toml::Table,
+        folder: String,
+    ) -> Pin<Box<dyn Future<Output = StepRecord> + 'a>>;
+}
+
+impl<T: Topology> AnyStep for Step<T> {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn run_changed<'a>(
+        &'a self,
+        case: Option<&'a str>,
+        changes: &'a toml::Table,
+        folder: String,
+    ) -> Pin<Box<dyn Future<Output = StepRecord> + 'a>> {
+        let topology = (self.topology)().with_changes(changes).unwrap_or_else(|error| panic!("{error}"));
+        Box::pin(self.run(case, topology, folder))
+    }
+}
+
+impl<T: Topology> Step<T> {
     /// Runs the step on its own topology: every check passes, and the report reads as its snapshot does.
     pub(crate) async fn passes(&self, case: Option<&str>) {
         let name = case.map_or(self.id.to_owned(), |case| format!("{}-{case}", self.id));
@@ -49,8 +90,8 @@ impl Step {
     }
 
     /// Runs the step on any topology and returns what it put on record, in `folder` of the run.
-    pub(crate) async fn run(&self, case: Option<&str>, topology: Topology, folder: String) -> StepRecord {
-        let checklist = checklist();
+    async fn run(&self, case: Option<&str>, topology: T, folder: String) -> StepRecord {
+        let checklist = checklist(self.checklist);
         let step = checklist.step(&StepId::from(self.id)).expect("the checklist lists the step");
         let session =
             Session::from_env(Path::new(env!("CARGO_BIN_EXE_lab-reaper"))).unwrap_or_else(|e| panic!("{e}"));
@@ -59,18 +100,18 @@ impl Step {
     }
 }
 
-/// The checklist of the replication lab.
-pub(crate) fn checklist() -> Checklist {
-    let path = root().join("fixtures/checklists/q5.toml");
+/// The checklist with this name.
+pub(crate) fn checklist(name: &str) -> Checklist {
+    let path = root().join(format!("fixtures/checklists/{name}.toml"));
     let text = fs::read_to_string(&path).expect("the checklist is in fixtures/");
-    Checklist::parse("q5", &text).unwrap_or_else(|error| panic!("{error}"))
+    Checklist::parse(name, &text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The clocks that the bounds of a sound group follow from.
 ///
 /// `scheduling` is what two busy processors add to a stage; everything else is configured.
 pub(crate) fn clocks() -> Clocks {
-    let sound = Topology::default();
+    let sound = Replicated::default();
     Clocks {
         probe_every: sound.manager.probe_every,
         probe_timeout: sound.manager.probe_timeout,

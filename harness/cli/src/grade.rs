@@ -62,9 +62,9 @@ impl Grade {
         let (mut run, begin) = (begin_run(&engine, seed, rerun).await?, Instant::now());
         let dir = runs::begin(&run)?;
         build().await?;
-        self.run_steps(&asked, &run, &engine, &dir).await?;
+        self.run_steps(&checklist, &asked, &run, &engine, &dir).await?;
         run.duration = At(begin.elapsed());
-        let report = runs::write_report(&dir, run, &checklist, &asked)?;
+        let report = runs::write_report(&dir, run, std::slice::from_ref(&checklist), &asked)?;
         Ok(runs::show(&report, &dir))
     }
 
@@ -90,6 +90,7 @@ impl Grade {
     /// Runs the steps' tests and shows how they get on. What they found out is in their records.
     async fn run_steps(
         &self,
+        checklist: &Checklist,
         asked: &[&Step],
         run: &Run,
         engine: &Engine,
@@ -101,7 +102,7 @@ impl Grade {
             Failure::missing(format!("cannot write {}: {error}", log.display()), "free some space")
         })?;
         let mut nextest = nextest()
-            .args(["--no-fail-fast", "--no-tests", "fail", "--filterset", &filter(asked)])
+            .args(["--no-fail-fast", "--no-tests", "fail", "--filterset", &filter(checklist, asked)])
             .env(RUN_VAR, run.id.as_str())
             .env(ENGINE_VARIABLE, engine.to_string())
             .env(SEED_VAR, run.seed.to_string())
@@ -220,9 +221,9 @@ fn no_nextest(error: &io::Error) -> Failure {
 }
 
 /// Steps are modules of the test binary: `failover` is `replication::failover::…`.
-fn filter(asked: &[&Step]) -> String {
+fn filter(checklist: &Checklist, asked: &[&Step]) -> String {
     let modules: Vec<String> = asked.iter().map(|step| step.id.as_str().replace('-', "_")).collect();
-    format!("test(/^replication::({})::/)", modules.join("|"))
+    format!("test(/^{}::({})::/)", checklist.lab, modules.join("|"))
 }
 
 /// None only if this program cannot be started again; then the sweep at the next start is what is left.

@@ -4,12 +4,16 @@
 use std::{net::SocketAddr, time::Duration};
 
 use lab_report::evidence::{EndpointName, Outcome};
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
+    aio::MultiplexedConnection,
+};
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
     docker::{Node, PORT},
     endpoint::{Caching, Records, Resolver},
+    sentinel::Discovery,
 };
 
 /// A client gives an operation up after this.
@@ -27,8 +31,27 @@ pub struct Client {
 enum Target {
     /// An endpoint name, resolved anew for every connection.
     Endpoint { name: String, resolver: Resolver },
+    /// Whichever node the sentinels name as primary, asked anew for every connection.
+    Sentinels(Discovery),
     /// One node.
-    Node(SocketAddr),
+    Node { info: ConnectionInfo },
+}
+
+/// Where a client stands, and so how it reaches the nodes.
+#[derive(Clone, Default)]
+pub enum Vantage {
+    /// Where this process runs.
+    #[default]
+    Host,
+}
+
+impl Vantage {
+    /// Where a client at this place connects to get to a node.
+    pub fn reach(&self, node: &Node) -> SocketAddr {
+        match self {
+            Self::Host => node.reach(),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -80,7 +103,14 @@ impl Client {
 
     /// A client of one node, wherever the names point.
     pub fn of_node(node: &Node) -> Self {
-        Self::to(Target::Node(node.reach()))
+        let info = node.access().to(node.reach()).expect("an address is one");
+        Self::to(Target::Node { info })
+    }
+
+    /// A client of the primary that the sentinels name: it asks them again when its connection breaks,
+    /// or turns out to be to a replica.
+    pub fn of_sentinels(discovery: Discovery) -> Self {
+        Self::to(Target::Sentinels(discovery))
     }
 
     fn to(target: Target) -> Self {
@@ -184,13 +214,17 @@ impl Client {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.patience))
             .set_response_timeout(None);
-        let (address, config) = match &self.target {
+        let (info, config) = match &self.target {
             Target::Endpoint { name, resolver } => {
-                ((name.clone(), PORT), config.set_dns_resolver(resolver.clone()))
+                let info = (name.clone(), PORT).into_connection_info().map_err(not_sent)?;
+                (info, config.set_dns_resolver(resolver.clone()))
             }
-            Target::Node(reach) => ((reach.ip().to_string(), reach.port()), config),
+            Target::Node { info } => (info.clone(), config),
+            Target::Sentinels(discovery) => {
+                return discovery.primary(self.patience).await.map_err(CallError::NotSent);
+            }
         };
-        let client = redis::Client::open(address).map_err(not_sent)?;
+        let client = redis::Client::open(info).map_err(not_sent)?;
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(not_sent)
     }
 }

@@ -6,7 +6,6 @@ mod error;
 mod lock;
 mod narrate;
 mod pull;
-mod tar;
 
 use std::time::Duration;
 

@@ -46,11 +46,12 @@ impl Info {
         self.get("valkey_version").or(self.get("redis_version")).unwrap_or("unknown")
     }
 
-    /// `role:master` or `role:slave`.
+    /// `role:master` or `role:slave`; a sentinel has none, and says how many primaries it watches.
     pub fn role(&self) -> Role {
         match self.get("role") {
             Some("master") => Role::Primary,
             Some("slave") => Role::Replica,
+            None if self.get("sentinel_masters").is_some() => Role::Sentinel,
             _ => Role::Unreachable,
         }
     }
@@ -69,6 +70,14 @@ impl Info {
     /// The replicas that a primary lists.
     pub fn replicas(&self) -> Vec<ReplicaLine> {
         (0..).map_while(|index| self.get(&format!("slave{index}"))).filter_map(replica_line).collect()
+    }
+
+    /// How the node stands, in a line for a person.
+    pub fn standing(&self) -> String {
+        match self.get("master0") {
+            Some(watched) => format!("sentinel of {watched}"),
+            None => self.replication(),
+        }
     }
 
     /// The whole replication section, as raw evidence.

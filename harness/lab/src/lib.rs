@@ -1,10 +1,12 @@
 //! The language the lab's steps are written in.
 //!
 //! A [`topology`] is a plain value. The [`docker`] environment boots it, the replication-group manager in
-//! [`group`] runs it as ElastiCache would, and a [`lab`] puts faults, clients and an observer around it
-//! and records what they see. Judging is left to [`lab_report`].
+//! [`group`] runs it as ElastiCache would, or sentinels run it themselves ([`sentinel`]), and a [`lab`] puts
+//! faults, clients and an observer around it and records what they see. Judging is left to [`lab_report`].
 
+mod archive;
 pub mod client;
+pub mod conf;
 pub mod connect;
 pub mod docker;
 pub mod doctor;
@@ -20,10 +22,16 @@ pub mod lab;
 pub mod observer;
 pub mod reaper;
 pub mod record;
+pub mod secret;
+pub mod sentinel;
 pub mod session;
 pub mod topology;
 pub mod wait;
 pub mod writer;
 
 pub use lab::{Lab, Plan, StepError};
-pub use topology::{Topology, replicated};
+pub use topology::{
+    Topology,
+    replicated::{Replicated, replicated},
+    sentinels::{Sentinels, sentinels},
+};

@@ -90,6 +90,7 @@ fn role_of(answer: &[Value]) -> Role {
     match answer.first() {
         Some(Value::BulkString(role)) if role == b"master" => Role::Primary,
         Some(Value::BulkString(role)) if role == b"slave" => Role::Replica,
+        Some(Value::BulkString(role)) if role == b"sentinel" => Role::Sentinel,
         _ => Role::Unreachable,
     }
 }

@@ -8,10 +8,21 @@ use std::{
 use lab_report::{
     NodeId,
     evidence::{
-        At, EndpointChange, EndpointName, Event, FaultWindow, Marks, Role, RoleChange, Sample, Source,
-        Timeline, Write,
+        Advertised, Announcement, At, EndpointChange, EndpointName, Event, FaultWindow, Marks, Role,
+        RoleChange, Sample, Source, Timeline, Write,
     },
 };
+
+/// What a person wants to read of all that sentinels say.
+const TOLD: [&str; 7] = [
+    "+odown",
+    "+elected-leader",
+    "+selected-slave",
+    "+switch-master",
+    "-failover-abort-not-elected",
+    "-failover-abort-no-good-slave",
+    "+convert-to-slave",
+];
 
 /// Writes down what happens, as it happens. Clones write into the same timeline.
 #[derive(Debug, Clone)]
@@ -76,6 +87,27 @@ impl Recorder {
     pub fn mark(&self, set: impl FnOnce(&mut Marks, At)) {
         let at = self.now();
         set(&mut self.write().marks, at);
+    }
+
+    /// A sentinel said something. What a failover consists of is an event of the step as well, once.
+    pub(crate) fn announced(&self, sentinel: &NodeId, event: &str, about: String) {
+        let at = self.now();
+        let mut timeline = self.write();
+        let told = TOLD.contains(&event)
+            && !timeline.announcements.iter().any(|said| said.event == event && said.about == about);
+        if told {
+            let text = format!("{sentinel}: {event} {about}");
+            timeline.events.push(Event { at, source: Source::Sentinel, text });
+        }
+        let (sentinel, event) = (sentinel.clone(), event.to_owned());
+        timeline.announcements.push(Announcement { at, sentinel, event, about });
+    }
+
+    /// A sentinel began to name a node as primary.
+    pub(crate) fn advertised(&self, sentinel: &NodeId, primary: &NodeId) {
+        let at = self.now();
+        let (sentinel, primary) = (sentinel.clone(), primary.clone());
+        self.write().advertised.push(Advertised { at, sentinel, primary });
     }
 
     pub(crate) fn sample(&self, sample: Sample) {

@@ -3,7 +3,7 @@
 //! Latency runs from the intended send time, so the writes behind a stall are seen to wait for it
 //! (a writer that waits for each answer sends nothing while it waits, and hides the outage).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use lab_report::evidence::{At, Outcome, Write};
 use tokio::{
@@ -12,7 +12,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use crate::{client::Client, record::Recorder};
+use crate::{
+    client::Client,
+    docker::{Node, NodeError},
+    record::Recorder,
+};
 
 /// Writes its sequence numbers, one key each, until stopped.
 pub struct Writer {
@@ -41,6 +45,21 @@ impl Writer {
         self.stop.send_replace(true);
         self.task.await.unwrap_or_default()
     }
+}
+
+/// The sequence numbers of `writes` that a node has.
+///
+/// # Errors
+/// The node does not answer.
+pub async fn found(node: &Node, writes: &[Write]) -> Result<BTreeSet<u64>, NodeError> {
+    let mut found = BTreeSet::new();
+    for chunk in writes.chunks(500) {
+        let keys: Vec<String> = chunk.iter().map(|write| Writer::key(write.sequence)).collect();
+        let words: Vec<&str> = ["MGET"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+        let values: Vec<Option<u64>> = node.ask(&words).await?;
+        found.extend(values.into_iter().flatten());
+    }
+    Ok(found)
 }
 
 async fn write(client: Arc<Client>, recorder: Recorder, mut stopped: watch::Receiver<bool>) -> Vec<Write> {

@@ -17,6 +17,8 @@ pub struct Checklist {
     pub id: String,
     /// Its heading.
     pub title: String,
+    /// The lab whose steps it grades: the module of their tests.
+    pub lab: String,
     /// The steps, in the order they are read.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
@@ -32,7 +34,7 @@ pub struct Checklist {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The step's name; its test is `replication::<name with underscores>`.
+    /// The step's name, of no other checklist's; its test is `<lab>::<name with underscores>`.
     pub id: StepId,
     /// What it shows, in one line.
     pub title: String,
@@ -234,6 +236,7 @@ mod tests {
     const SOUND: &str = r#"
         id = "small"
         title = "Small"
+        lab = "replication"
         [[step]]
         id = "step"
         title = "A step"

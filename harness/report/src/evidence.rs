@@ -56,6 +56,8 @@ pub enum Role {
     Primary,
     /// Follows a primary (`role:slave`).
     Replica,
+    /// Watches a primary and its replicas, and holds no data.
+    Sentinel,
     /// Gave no answer within the observer's time limit.
     Unreachable,
 }
@@ -72,6 +74,8 @@ pub enum Source {
     Manager,
     /// A node, as seen by the observer.
     Observer,
+    /// A sentinel, on its own pub/sub.
+    Sentinel,
     /// A client of the endpoints.
     Client,
 }
@@ -199,6 +203,32 @@ pub struct Sample {
     pub lag_bytes: Option<u64>,
 }
 
+/// Something that a sentinel said on its own pub/sub: `+sdown`, `+odown`, `+switch-master` …
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Announcement {
+    /// When it arrived.
+    #[serde(rename = "at_ms")]
+    pub at: At,
+    /// Which sentinel said it.
+    pub sentinel: NodeId,
+    /// The channel, which is the event's name.
+    pub event: String,
+    /// The message, with the nodes' ids in the place of their addresses.
+    pub about: String,
+}
+
+/// The node that a sentinel names when it is asked for the primary, from `at` on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Advertised {
+    /// When the answer first was this one.
+    #[serde(rename = "at_ms")]
+    pub at: At,
+    /// Which sentinel.
+    pub sentinel: NodeId,
+    /// The primary, as it says.
+    pub primary: NodeId,
+}
+
 /// Instants that only one party knows.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Marks {
@@ -230,6 +260,12 @@ pub struct Timeline {
     pub writes: Vec<Write>,
     /// Node metrics, in order.
     pub samples: Vec<Sample>,
+    /// What the sentinels said, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub announcements: Vec<Announcement>,
+    /// Whom each sentinel named as primary, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advertised: Vec<Advertised>,
     /// Instants that only one party knows.
     #[serde(default)]
     pub marks: Marks,

@@ -10,11 +10,11 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Grades `steps` by `checklist`, which may list more than was asked to run.
+/// Grades `steps` by `checklists`, which may list more than was asked to run.
 ///
 /// A step that was asked to run and left no record is added as one whose every check is unknown.
 /// Items whose checks all belong to steps that were not asked for are left out of the marks.
-pub fn grade(run: Run, checklist: &Checklist, asked: &[&Step], mut steps: Vec<StepRecord>) -> Report {
+pub fn grade(run: Run, checklists: &[Checklist], asked: &[&Step], mut steps: Vec<StepRecord>) -> Report {
     for step in asked {
         for case in step.runs() {
             if !steps.iter().any(|record| record.step == step.id && record.case.as_deref() == case) {
@@ -22,16 +22,16 @@ pub fn grade(run: Run, checklist: &Checklist, asked: &[&Step], mut steps: Vec<St
             }
         }
     }
+    let listed: Vec<&Step> = checklists.iter().flat_map(|checklist| &checklist.steps).collect();
     let order = |record: &StepRecord| {
-        let step = checklist.steps.iter().position(|step| step.id == record.step);
-        let case = step
-            .and_then(|at| checklist.steps[at].cases.iter().position(|c| record.case.as_ref() == Some(c)));
+        let step = listed.iter().position(|step| step.id == record.step);
+        let case = step.and_then(|at| listed[at].cases.iter().position(|c| record.case.as_ref() == Some(c)));
         (step, case)
     };
     steps.sort_by_key(order);
-    let graded = grade_checklist(checklist, &steps);
+    let graded = checklists.iter().map(|checklist| grade_checklist(checklist, &steps)).collect();
     let verdict = Verdict::worst(steps.iter().map(|step| step.verdict));
-    Report { schema_version: SCHEMA_VERSION, verdict, run, checklists: vec![graded], steps }
+    Report { schema_version: SCHEMA_VERSION, verdict, run, checklists: graded, steps }
 }
 
 fn grade_checklist(checklist: &Checklist, steps: &[StepRecord]) -> GradedChecklist {

@@ -173,6 +173,7 @@ fn meaning(record: &StepRecord, node: &NodeId) -> &'static str {
     let promoted =
         || record.timeline.roles.iter().any(|seen| &seen.node == node && seen.role == Role::Primary);
     match record.nodes.iter().find(|summary| &summary.id == node) {
+        Some(summary) if summary.role == Role::Sentinel => "SENTINEL",
         Some(summary) if summary.role == Role::Primary => "PRIMARY",
         Some(summary) if summary.last_role == Role::Primary || promoted() => "PROMOTED",
         Some(_) => "REPLICA",

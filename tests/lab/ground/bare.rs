@@ -3,13 +3,14 @@
 use std::{panic::AssertUnwindSafe, path::Path};
 
 use failover_lab::{
-    Topology,
+    Replicated,
     docker::{Addressing, Docker, Labels, Network},
     engine::Engine,
-    group::{Boot, ReplicationGroup},
+    group::ReplicationGroup,
     reaper::Reaper,
     record::Recorder,
     session::new_run_id,
+    topology::Boot,
 };
 use futures_util::FutureExt;
 
@@ -27,7 +28,7 @@ pub(crate) struct Bare {
 ///
 /// `addressing` says how its nodes are reached; the machine's own way if it says nothing.
 pub(crate) async fn with_group<T>(
-    topology: Topology,
+    topology: Replicated,
     addressing: impl Into<Option<Addressing>>,
     body: impl AsyncFnOnce(&Bare) -> T,
 ) -> T {
@@ -47,7 +48,7 @@ pub(crate) async fn with_group<T>(
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-async fn run<T>(docker: &Docker, topology: Topology, body: impl AsyncFnOnce(&Bare) -> T) -> T {
+async fn run<T>(docker: &Docker, topology: Replicated, body: impl AsyncFnOnce(&Bare) -> T) -> T {
     let network = Network::create(docker, &docker.labels().lab).await.unwrap_or_else(|e| panic!("{e}"));
     let recorder = Recorder::default();
     let (group, boot) = ReplicationGroup::create("lab", &topology, docker, &network, &recorder)

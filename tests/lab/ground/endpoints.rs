@@ -7,7 +7,7 @@ use std::{
 };
 
 use failover_lab::{
-    Topology,
+    Replicated,
     client::Client,
     docker::PORT,
     endpoint::{Caching, Resolver},
@@ -25,7 +25,7 @@ const TTL: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(5);
 const PACE: Duration = Duration::from_millis(10);
 
-fn with_ttl(ttl: Duration) -> Topology {
+fn with_ttl(ttl: Duration) -> Replicated {
     let mut topology = replicated(1);
     topology.endpoints.ttl = ttl;
     topology

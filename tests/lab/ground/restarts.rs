@@ -2,7 +2,7 @@
 
 use failover_lab::{
     client::Client,
-    docker::{Bystander, Fault, FaultKind, Launch, Node},
+    docker::{Bystander, Fault, FaultKind, Launch, Node, Server},
     info::Info,
 };
 use lab_report::NodeId;
@@ -57,8 +57,8 @@ async fn a_node_comes_back_empty_at_its_address(#[case] kind: FaultKind) {
 /// A node of the lab's, and a container whose address the bridge chooses.
 async fn newcomers(lab: &Bare) -> (std::sync::Arc<Node>, Bystander) {
     let index = 3;
-    let settings = lab.group.topology().settings_of(index).into_iter().collect();
-    let launch = Launch { id: NodeId::from("newcomer"), zone: "lab-1a".to_owned(), index, settings };
+    let server = Server::of_settings(&lab.group.topology().settings_of(index));
+    let launch = Launch { id: NodeId::from("newcomer"), zone: "lab-1a".to_owned(), index, server };
     let (newcomer, bystander) = tokio::join!(
         Node::launch(&lab.docker, &lab.network, launch),
         Bystander::join(&lab.docker, &lab.network, "bystander"),

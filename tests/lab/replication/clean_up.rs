@@ -3,7 +3,7 @@ use lab_report::{evidence::Role, judge::Judgement};
 
 use crate::step::{Outcome, step};
 
-step!("clean-up", replicated(2), clean_up);
+step!("q5", "clean-up", replicated(2), clean_up);
 
 /// Deleting the group leaves nothing, or exactly the primary.
 ///

@@ -7,7 +7,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::step::{Outcome, step};
 
-step!("data-replication", replicated(2), data_replication);
+step!("q5", "data-replication", replicated(2), data_replication);
 
 /// Long enough for whatever a busy machine does to one read; a healthy link needs a few milliseconds.
 const ARRIVAL: Duration = Duration::from_secs(2);

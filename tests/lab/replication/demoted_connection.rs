@@ -4,7 +4,7 @@ use lab_report::judge::Judgement;
 use super::write_rejection::{READONLY, words};
 use crate::step::{Outcome, step};
 
-step!("demoted-connection", replicated(2), demoted_connection);
+step!("q5", "demoted-connection", replicated(2), demoted_connection);
 
 /// A connection left on the demoted node is told so.
 ///

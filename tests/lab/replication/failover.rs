@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use failover_lab::{
     Lab, StepError,
@@ -6,7 +6,7 @@ use failover_lab::{
     group::NODE_GROUP,
     replicated,
     wait::{Seen, pass},
-    writer::Writer,
+    writer,
 };
 use lab_report::{
     evidence::{Outcome as WriteOutcome, Write},
@@ -16,7 +16,7 @@ use rstest::rstest;
 
 use crate::step::{Outcome, clocks, step};
 
-step!("failover", replicated(2), failover);
+step!("q5", "failover", replicated(2), failover);
 
 /// A stage that takes longer than this did not happen. Far above every stage's bound, so that a slow
 /// stage fails its bound and nothing else.
@@ -199,14 +199,7 @@ async fn wait_for_events(lab: &Lab, count: usize) -> Vec<String> {
 
 /// Acknowledged writes may be lost; what was lost is measured, never assumed.
 async fn report_loss(lab: &mut Lab, writes: &[Write], new: &Node) -> Result<(), StepError> {
-    let mut found = BTreeSet::new();
-    for write in writes {
-        let there: bool = new.ask(&["EXISTS", &Writer::key(write.sequence)]).await?;
-        if there {
-            found.insert(write.sequence);
-        }
-    }
-    let loss = loss(writes, &found);
+    let loss = loss(writes, &writer::found(new, writes).await?);
     let unanswered = writes.iter().filter(|write| write.outcome == WriteOutcome::Indeterminate).count();
     let note = format!(
         "of {} acknowledged; asynchronous replication may lose what no replica had; over {} of writes",

@@ -11,7 +11,7 @@ use redis::Pipeline;
 
 use crate::step::{Outcome, step};
 
-step!("full-resync", replicated(2), full_resync);
+step!("q5", "full-resync", replicated(2), full_resync);
 
 const KEYS: u64 = 100_000;
 const BATCH: u64 = 1_000;

@@ -6,7 +6,7 @@ use lab_report::judge::{Judgement, lag_within};
 use super::data_replication::replication_lag;
 use crate::step::{Outcome, step};
 
-step!("held-replica", replicated(2).without_recovery(), held_replica);
+step!("q5", "held-replica", replicated(2).without_recovery(), held_replica);
 
 /// The primary counts whole seconds since the last acknowledgement, which comes once a second. Four are
 /// more than a healthy replica shows, and more than a primary lets pass that drops replicas after one.

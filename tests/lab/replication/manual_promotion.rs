@@ -13,7 +13,7 @@ use lab_report::{
 
 use crate::step::{Outcome, clocks, step};
 
-step!("manual-promotion", replicated(2).without_automatic_failover(), manual_promotion);
+step!("q5", "manual-promotion", replicated(2).without_automatic_failover(), manual_promotion);
 
 /// Without automatic failover nobody is promoted until somebody promotes.
 ///

@@ -13,7 +13,7 @@ use lab_report::{
 
 use crate::step::{Outcome, step};
 
-step!("monitoring", replicated(2), monitoring);
+step!("q5", "monitoring", replicated(2), monitoring);
 
 /// Long enough for a rate, at twenty samples a second.
 const STRETCH: Duration = Duration::from_secs(1);

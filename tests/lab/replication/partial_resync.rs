@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use failover_lab::{
-    Lab, StepError, Topology,
+    Lab, Replicated, StepError,
     docker::{FaultKind, Node},
     info::Info,
     replicated,
@@ -11,7 +11,7 @@ use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, step};
 
-step!("partial-resync", topology(), partial_resync);
+step!("q5", "partial-resync", topology(), partial_resync);
 
 /// `repl-timeout` in seconds, below. A link is given up that long after its last byte, checked once a
 /// second (`replicationCron`).
@@ -21,7 +21,7 @@ const LINK_DOWN: Duration = Duration::from_secs(REPL_TIMEOUT + 1 + 2);
 /// A lost replica tries again once a second; every try may wait `repl-timeout` for an answer.
 const LINK_UP: Duration = Duration::from_secs(1 + 2 * REPL_TIMEOUT + 2);
 
-fn topology() -> Topology {
+fn topology() -> Replicated {
     // Nobody restarts the replica while it is cut off; pings come oftener than the timeout.
     replicated(2)
         .without_recovery()

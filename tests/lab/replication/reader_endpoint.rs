@@ -11,7 +11,7 @@ use redis::Value;
 
 use crate::step::{Outcome, step};
 
-step!("reader-endpoint", replicated(2), reader_endpoint);
+step!("q5", "reader-endpoint", replicated(2), reader_endpoint);
 
 /// Twenty clients, each with a resolver of its own.
 const CLIENTS: usize = 20;

@@ -5,7 +5,7 @@ use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, step};
 
-step!("replica-choice", replicated(2), replica_choice);
+step!("q5", "replica-choice", replicated(2), replica_choice);
 
 /// An address of TEST-NET-1 (RFC 5737): nobody is there.
 const NOWHERE: &str = "192.0.2.1";

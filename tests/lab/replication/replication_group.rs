@@ -3,7 +3,7 @@ use lab_report::{evidence::Role, judge::Judgement};
 
 use crate::step::{Outcome, step};
 
-step!("replication-group", replicated(2), replication_group);
+step!("q5", "replication-group", replicated(2), replication_group);
 
 /// A primary and two replicas come up as one group.
 ///

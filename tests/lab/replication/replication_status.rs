@@ -5,7 +5,7 @@ use lab_report::{evidence::Role, judge::Judgement};
 
 use crate::step::{Outcome, step};
 
-step!("replication-status", replicated(2), replication_status);
+step!("q5", "replication-status", replicated(2), replication_status);
 
 /// Replicas acknowledge once a second (`replicationCron`); twice that, and a busy machine's share.
 const ACKNOWLEDGED: Duration = Duration::from_secs(3);

@@ -2,14 +2,14 @@ use failover_lab::{
     Lab,
     docker::{Attempt, Bystander, DockerError, Network, Node},
     replicated,
-    topology::Ingress,
+    topology::replicated::Ingress,
 };
 use futures_util::future::try_join_all;
 use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, step};
 
-step!("security-group", replicated(2), security_group);
+step!("q5", "security-group", replicated(2), security_group);
 
 /// The application's network gets in, a stranger does not.
 ///

@@ -11,7 +11,7 @@ use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, step};
 
-step!("stale-address", replicated(2), stale_address);
+step!("q5", "stale-address", replicated(2), stale_address);
 
 const TRIES: usize = 10;
 /// Apart by more than the name's time to live, so that the last tries resolve again.

@@ -5,7 +5,7 @@ use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, step};
 
-step!("subnet-group", replicated(2), subnet_group);
+step!("q5", "subnet-group", replicated(2), subnet_group);
 
 /// The nodes live in more than one zone.
 ///

@@ -3,7 +3,7 @@ use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, step};
 
-step!("write-rejection", replicated(2), write_rejection);
+step!("q5", "write-rejection", replicated(2), write_rejection);
 
 /// `shared.roslaveerr` in `src/server.c`, the same since Redis 2.6 and in Valkey.
 pub(crate) const READONLY: &str = "READONLY You can't write against a read only replica.";

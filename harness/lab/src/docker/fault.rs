@@ -74,6 +74,11 @@ impl Fault {
         Ok(Self { kind, node: Arc::clone(node), recorder: recorder.clone(), before, after })
     }
 
+    /// Whom it hit.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// Took effect after this.
     pub fn not_before(&self) -> At {
         self.before

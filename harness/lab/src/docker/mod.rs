@@ -15,7 +15,7 @@ use lab_report::report::{Host, Image};
 pub use fault::{Fault, FaultKind};
 pub use labels::{LAB_LABEL, Labels, OWNER_LABEL, Owner, RUN_LABEL};
 pub use network::Network;
-pub use node::{Launch, Node, NodeError};
+pub use node::{Access, File, Launch, Node, NodeError, Server};
 pub use probe::{Attempt, Bystander};
 pub use sweep::{Kept, Leftovers, Scope, find, remove, sweep_dead};
 

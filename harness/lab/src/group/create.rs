@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 
 use super::{GroupError, Inner, MAX_NODES, ReplicationGroup, State, Status};
 use crate::{
-    docker::{Docker, Launch, Network, Node, NodeError, PORT},
+    docker::{Docker, Launch, Network, Node, NodeError, PORT, Server},
     endpoint::Records,
     record::Recorder,
-    topology::Topology,
+    topology::{Boot, replicated::Replicated},
     wait::{self, Seen},
 };
 
@@ -25,15 +25,6 @@ const BOOT: Duration = Duration::from_secs(30);
 /// Often enough for a boot that takes 50 ms to be measured to a few per cent.
 const BOOT_PACE: Duration = Duration::from_millis(2);
 
-/// How long the stages of a boot took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Boot {
-    /// From nothing to every server answering.
-    pub containers: Duration,
-    /// From every server answering to all replicas online and `WAIT n` acknowledged by each.
-    pub replication: Duration,
-}
-
 impl ReplicationGroup {
     /// Creates a group and waits until it is available.
     ///
@@ -41,7 +32,7 @@ impl ReplicationGroup {
     /// The topology is outside ElastiCache's limits, or a node did not come up.
     pub async fn create(
         id: &str,
-        topology: &Topology,
+        topology: &Replicated,
         docker: &Docker,
         network: &Network,
         recorder: &Recorder,
@@ -90,7 +81,7 @@ impl ReplicationGroup {
 }
 
 /// ElastiCache's limits on a group, as CreateReplicationGroup states them.
-fn check(topology: &Topology) -> Result<(), GroupError> {
+fn check(topology: &Replicated) -> Result<(), GroupError> {
     let nodes = usize::from(topology.replicas) + 1;
     let refuse = |text: String| Err(GroupError::InvalidParameterValue(text));
     if nodes > MAX_NODES {
@@ -115,8 +106,8 @@ impl Inner {
         };
         let id = NodeId::from(format!("{}-{:03}", self.id, index + 1));
         let zone = self.topology.zone_of(index).to_owned();
-        let settings = self.topology.settings_of(index).into_iter().collect();
-        Node::launch(&self.docker, &self.network, Launch { id, zone, index, settings }).await
+        let server = Server::of_settings(&self.topology.settings_of(index));
+        Node::launch(&self.docker, &self.network, Launch { id, zone, index, server }).await
     }
 
     /// Makes a lone node fit to be a primary: in cluster mode it has to own the slots.

@@ -7,7 +7,7 @@
 use lab_report::{NodeId, evidence::At};
 
 use super::{Inner, NODE_GROUP};
-use crate::topology::Announce;
+use crate::topology::replicated::Announce;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ use lab_report::NodeId;
 use super::{GroupError, NODE_GROUP, ReplicationGroup, Status, dawdle};
 use crate::{
     docker::Node,
-    topology::Choice,
+    topology::replicated::Choice,
     wait::{self, Seen},
 };
 

@@ -6,6 +6,7 @@
 //! documents. It knows nothing of HTTP: an API can be put in front of it.
 
 mod create;
+mod deployment;
 mod events;
 mod failover;
 mod scale;
@@ -22,7 +23,6 @@ use std::{
 use lab_report::{NodeId, evidence::EndpointName, evidence::Source};
 use tokio::task::JoinSet;
 
-pub use create::Boot;
 pub use events::{GroupEvent, SourceType};
 pub use scale::Retain;
 
@@ -30,7 +30,7 @@ use crate::{
     docker::{Docker, Network, Node, NodeError},
     endpoint::Records,
     record::Recorder,
-    topology::{PrimaryTarget, ReaderTarget, Topology},
+    topology::replicated::{PrimaryTarget, ReaderTarget, Replicated},
     wait,
 };
 
@@ -47,7 +47,7 @@ pub struct ReplicationGroup(Arc<Inner>);
 
 struct Inner {
     id: String,
-    topology: Topology,
+    topology: Replicated,
     docker: Docker,
     network: Network,
     records: Records,
@@ -157,7 +157,7 @@ impl ReplicationGroup {
     }
 
     /// The topology that it was made from.
-    pub fn topology(&self) -> &Topology {
+    pub fn topology(&self) -> &Replicated {
         &self.0.topology
     }
 

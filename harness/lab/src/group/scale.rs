@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use super::{GroupError, MAX_NODES, ReplicationGroup, Status};
-use crate::topology::Deletion;
+use crate::topology::replicated::Deletion;
 
 /// A new replica of a lab's small dataset is online within this.
 const JOIN: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{ReplicationGroup, dawdle};
-use crate::{docker::Node, topology::Policy};
+use crate::{docker::Node, topology::replicated::Policy};
 
 impl ReplicationGroup {
     /// Begins to watch a node.

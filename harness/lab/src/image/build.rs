@@ -13,9 +13,8 @@ use super::{
     error::ImageError,
     inspect, label,
     narrate::{Narrator, Silence},
-    tar,
 };
-use crate::engine::Engine;
+use crate::{archive, engine::Engine};
 
 /// Where Debian's packages come from, unless `LAB_DEBIAN_MIRROR` says otherwise.
 const MIRROR: &str = "http://deb.debian.org/debian";
@@ -106,7 +105,7 @@ async fn layer(
         .rm(true)
         .forcerm(true)
         .build();
-    let context = tar::archive("Dockerfile", DOCKERFILE.as_bytes());
+    let context = archive::of([("Dockerfile", DOCKERFILE)]);
     // The narrator's patience decides.
     let docker = docker.clone().with_timeout(Duration::from_secs(3600));
     let mut news = docker.build_image(options, None, Some(bollard::body_full(context.into())));

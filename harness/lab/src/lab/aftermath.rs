@@ -10,18 +10,17 @@ use lab_report::{
 };
 
 use crate::{
-    group::ReplicationGroup,
     record::Recorder,
     session::{News, Session},
+    topology::Deployment,
 };
 
 /// Everything a person would look at first: roles, offsets, links, and what happened.
-pub(super) async fn world(group: &ReplicationGroup, timeline: &Timeline) -> String {
-    let description = group.describe();
-    let mut text = format!("group {} is {}\n", description.id, description.status);
-    for node in group.nodes() {
+pub(super) async fn world(deployment: &impl Deployment, timeline: &Timeline) -> String {
+    let mut text = format!("{}\n", deployment.standing());
+    for node in deployment.nodes() {
         let state = match node.info().await {
-            Ok(info) => info.replication(),
+            Ok(info) => info.standing(),
             Err(error) => error.to_string(),
         };
         text.push_str(&format!("{} ({}, {}): {state}\n", node.id(), node.zone(), node.address()));
@@ -29,27 +28,24 @@ pub(super) async fn world(group: &ReplicationGroup, timeline: &Timeline) -> Stri
     for event in &timeline.events {
         text.push_str(&format!("{:>9.1} ms  {:?}: {}\n", event.at.millis(), event.source, event.text));
     }
-    for node in group.nodes() {
+    for node in deployment.nodes() {
         text.push_str(&format!("--- log of {}\n{}", node.id(), node.log_tail(15).await));
     }
     text
 }
 
-pub(super) async fn summaries(group: &ReplicationGroup, recorder: &Recorder) -> Vec<NodeSummary> {
-    let topology = group.topology();
-    let boot_role = |index: usize| match index {
-        0 => Role::Primary,
-        _ => Role::Replica,
-    };
-    let ids: Vec<NodeId> = recorder.timeline().nodes;
-    join_all(ids.into_iter().enumerate().map(|(index, id)| async move {
-        let last_role = match group.node(&id) {
-            Ok(node) => node.info().await.map_or(Role::Unreachable, |info| info.role()),
-            Err(_) => Role::Unreachable,
+pub(super) async fn summaries(deployment: &impl Deployment, recorder: &Recorder) -> Vec<NodeSummary> {
+    let nodes = deployment.nodes();
+    let ids: Vec<NodeId> = recorder.look(|timeline| timeline.nodes.clone());
+    let summary = async |index: usize, id: NodeId| {
+        let last_role = match nodes.iter().find(|node| node.id() == &id) {
+            Some(node) => node.info().await.map_or(Role::Unreachable, |info| info.role()),
+            None => Role::Unreachable,
         };
-        NodeSummary { id, zone: topology.zone_of(index).to_owned(), role: boot_role(index), last_role }
-    }))
-    .await
+        let (zone, role) = deployment.at_boot(index);
+        NodeSummary { id, zone, role, last_role }
+    };
+    join_all(ids.into_iter().enumerate().map(|(index, id)| summary(index, id))).await
 }
 
 pub(super) fn write_record(session: &Session, folder: &str, record: &StepRecord) {

@@ -24,7 +24,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(session: &Session, plan: &Plan<'_>) -> Self {
+    pub(super) fn new(session: &Session, plan: &Plan<'_, impl Sized>) -> Self {
         let name = match plan.case {
             Some(case) => format!("{}-{case}", plan.step.id),
             None => plan.step.id.to_string(),

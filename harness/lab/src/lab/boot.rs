@@ -1,53 +1,52 @@
-//! Booting a topology: the group, an observer around it, and what the topology does to it afterwards.
+//! Booting a topology: what runs, an observer around it, and what the topology does to it afterwards.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::StepError;
 use crate::{
     docker::{Docker, Network, Node},
-    group::{Boot, ReplicationGroup},
     observer::Observer,
     record::Recorder,
-    topology::{Target, Topology},
+    topology::{Boot, Deployment, Site, Target, Topology},
 };
 
-pub(super) type Booted = (Network, ReplicationGroup, Boot, Recorder, Observer, JoinSet<()>);
+/// A topology that has just been booted, and what goes on around it for as long as the lab does.
+pub(super) struct Booted<D> {
+    pub(super) site: Site,
+    pub(super) deployment: D,
+    pub(super) boot: Boot,
+    pub(super) observer: Observer,
+    pub(super) background: JoinSet<()>,
+}
 
-pub(super) async fn boot(docker: &Docker, topology: &Topology) -> Result<Booted, StepError> {
+pub(super) async fn boot<T: Topology>(
+    docker: &Docker,
+    topology: &T,
+) -> Result<Booted<T::Deployment>, StepError> {
     let network = Network::create(docker, &docker.labels().lab).await?;
-    let recorder = Recorder::default();
-    let (group, boot) = ReplicationGroup::create("lab", topology, docker, &network, &recorder).await?;
-    let mut observer = Observer::new(&recorder, &topology.monitor);
-    group.nodes().iter().for_each(|node| observer.watch(node));
-    for command in &topology.after_boot {
-        let primary = group.primary().address().to_string();
+    let site = Site { docker: docker.clone(), network, recorder: Recorder::default() };
+    let (deployment, boot) = topology.boot(&site).await?;
+    let mut observer = Observer::new(&site.recorder, topology.monitor());
+    deployment.nodes().iter().for_each(|node| observer.watch(node));
+    let primary = deployment.targets(Target::Primary)[0].address().to_string();
+    for command in topology.after_boot() {
         let words: Vec<String> =
             command.command.iter().map(|word| word.replace("{primary}", &primary)).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        for node in targets(&group, command.node) {
+        for node in deployment.targets(command.node) {
             node.ask::<redis::Value>(&words).await?;
         }
     }
     let mut background = JoinSet::new();
-    for repeated in &topology.background {
-        for node in targets(&group, repeated.node) {
+    for repeated in topology.background() {
+        for node in deployment.targets(repeated.node) {
             let (command, every) = (repeated.command.clone(), repeated.every);
             background.spawn(async move { repeat(&node, &command, every).await });
         }
     }
-    Ok((network, group, boot, recorder, observer, background))
-}
-
-fn targets(group: &ReplicationGroup, target: Target) -> Vec<Arc<Node>> {
-    let replicas = group.replicas();
-    match target {
-        Target::Primary => vec![group.primary()],
-        Target::FirstReplica => replicas.into_iter().take(1).collect(),
-        Target::LastReplica => replicas.into_iter().last().into_iter().collect(),
-        Target::Replicas => replicas,
-    }
+    Ok(Booted { site, deployment, boot, observer, background })
 }
 
 async fn repeat(node: &Node, command: &[String], every: Duration) {

@@ -25,19 +25,20 @@ use tokio::task::JoinSet;
 use self::{
     aftermath::{summaries, world, write_record},
     bench::Bench,
-    boot::boot,
+    boot::{Booted, boot},
 };
 use crate::{
-    client::Client,
+    client::{Client, Vantage},
     docker::{Docker, Fault, FaultKind, Labels, Network, Node, NodeError},
     explain::chain,
-    group::{Boot, ReplicationGroup},
+    group::ReplicationGroup,
     interrupt::interrupted,
     observer::Observer,
     reaper::Reaper,
     record::Recorder,
+    sentinel::SentinelGroup,
     session::{News, Session, now_utc},
-    topology::Topology,
+    topology::{Boot, Deployment, Topology, replicated::Replicated, sentinels::Sentinels},
     wait::{self, Seen, TimedOut},
     writer::Writer,
 };
@@ -47,22 +48,22 @@ pub type StepError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What to run: a step of a checklist, in one of its cases, on a topology.
 #[derive(Debug, Clone)]
-pub struct Plan<'a> {
+pub struct Plan<'a, T = Replicated> {
     /// The step, with the checks that it judges.
     pub step: &'a Step,
     /// The case of a parametrised step.
     pub case: Option<&'a str>,
     /// What it runs on.
-    pub topology: Topology,
+    pub topology: T,
     /// The folder of its evidence, below the run's.
     pub folder: String,
 }
 
 /// A running topology, its clients and faults, and everything seen so far.
-pub struct Lab {
+pub struct Lab<T: Topology = Replicated> {
     docker: Docker,
     network: Network,
-    group: ReplicationGroup,
+    deployment: T::Deployment,
     boot: Boot,
     recorder: Recorder,
     _observer: Observer,
@@ -71,9 +72,9 @@ pub struct Lab {
     judge: Bench,
 }
 
-impl Lab {
+impl<T: Topology> Lab<T> {
     /// Boots, runs `body`, collects evidence, tears down: also after an error, a panic or an interrupt.
-    pub async fn run<F>(session: &Session, plan: Plan<'_>, body: F) -> StepRecord
+    pub async fn run<F>(session: &Session, plan: Plan<'_, T>, body: F) -> StepRecord
     where
         F: AsyncFnOnce(&mut Self) -> Result<(), StepError>,
     {
@@ -104,28 +105,22 @@ impl Lab {
             booted = boot(&docker, &plan.topology) => booted.map_err(|error| chain(error.as_ref())),
             why = &mut stop => Err(why),
         };
-        let (group, mut lab) = match booted {
+        let mut lab = match booted {
             Err(why) => {
                 let why = finish(&docker, reaper, Some(format!("boot: {why}"))).await;
                 return bench.into_record(started_at, start, None, why);
             }
-            Ok((network, group, boot, recorder, observer, background)) => {
-                let rng = fastrand::Rng::with_seed(session.seed);
-                let (docker, judge) = (docker.clone(), bench);
-                let group_again = group.clone();
-                let lab = Self {
-                    docker,
-                    network,
-                    group,
-                    boot,
-                    recorder,
-                    _observer: observer,
-                    _background: background,
-                    rng,
-                    judge,
-                };
-                (group_again, lab)
-            }
+            Ok(Booted { site, deployment, boot, observer, background }) => Self {
+                docker: site.docker,
+                network: site.network,
+                deployment,
+                boot,
+                recorder: site.recorder,
+                _observer: observer,
+                _background: background,
+                rng: fastrand::Rng::with_seed(session.seed),
+                judge: bench,
+            },
         };
         let aborted = tokio::select! {
             outcome = AssertUnwindSafe(body(&mut lab)).catch_unwind() => match outcome {
@@ -138,18 +133,18 @@ impl Lab {
         let troubled =
             aborted.is_some() || lab.judge.checks.iter().any(|check| check.verdict == Verdict::Fail);
         lab.write_evidence(&plan.folder, troubled).await;
-        group.retire().await;
-        let nodes = summaries(&group, &lab.recorder).await;
+        lab.deployment.retire().await;
+        let nodes = summaries(&lab.deployment, &lab.recorder).await;
         let timeline = lab.recorder.timeline();
-        let (docker, judge) = (lab.docker.clone(), lab.judge);
-        drop((lab._observer, lab._background));
+        let Self { docker, judge, deployment, _observer: observer, _background: background, .. } = lab;
+        drop((observer, background));
         let aborted = if troubled && session.keep {
-            keep(&group, &judge).await;
+            keep(&deployment, &judge).await;
             reaper.dismiss();
             aborted
         } else {
             judge.says(News::Doing("tearing down".to_owned()));
-            join_all(group.nodes().iter().map(|node| node.remove())).await;
+            join_all(deployment.nodes().iter().map(|node| node.remove())).await;
             finish(&docker, reaper, aborted).await
         };
         let mut record = judge.into_record(started_at, start, Some((nodes, timeline)), aborted);
@@ -158,12 +153,7 @@ impl Lab {
         record
     }
 
-    /// The replication group.
-    pub fn group(&self) -> &ReplicationGroup {
-        &self.group
-    }
-
-    /// How long the group took to boot.
+    /// How long it took to boot.
     pub fn boot(&self) -> Boot {
         self.boot
     }
@@ -193,25 +183,9 @@ impl Lab {
         &mut self.rng
     }
 
-    /// A client of the primary endpoint.
-    pub fn primary_client(&self) -> Client {
-        Client::new(self.group.records(), EndpointName::Primary)
-    }
-
-    /// A client of the reader endpoint.
-    pub fn reader_client(&self) -> Client {
-        Client::new(self.group.records(), EndpointName::Reader)
-    }
-
     /// A client of one node, as with its own node endpoint.
     pub fn client_of(&self, node: &Node) -> Client {
         Client::of_node(node)
-    }
-
-    /// Begins to write through the primary endpoint, on a fixed schedule.
-    pub fn start_writing(&self) -> Writer {
-        self.doing("writing through the primary endpoint");
-        Writer::start(self.primary_client(), &self.recorder)
     }
 
     /// Makes a fault happen to a node.
@@ -223,6 +197,17 @@ impl Lab {
         Fault::inject(kind, node, &self.recorder).await
     }
 
+    /// Undoes a fault, and does whatever has to be done for a node that was started again.
+    ///
+    /// # Errors
+    /// The container engine refused, or the server does not answer.
+    pub async fn heal(&self, fault: Fault) -> Result<(), NodeError> {
+        let node = Arc::clone(fault.node());
+        self.doing(&format!("healing {}", node.id()));
+        fault.heal().await?;
+        self.deployment.returned(&node).await
+    }
+
     /// What has been seen so far.
     pub fn timeline(&self) -> Timeline {
         self.recorder.timeline()
@@ -232,12 +217,12 @@ impl Lab {
     ///
     /// # Errors
     /// It was not reached within `budget`.
-    pub async fn wait<T, F: Future<Output = Seen<T>>>(
+    pub async fn wait<S, F: Future<Output = Seen<S>>>(
         &self,
         what: &str,
         budget: Duration,
         probe: impl FnMut() -> F,
-    ) -> Result<T, TimedOut> {
+    ) -> Result<S, TimedOut> {
         self.doing(&format!("waiting for {what}"));
         wait::until(what, budget, Duration::from_millis(10), probe).await
     }
@@ -270,14 +255,56 @@ impl Lab {
         if fs::create_dir_all(&dir).is_err() {
             return;
         }
-        let nodes = self.group.nodes();
+        let nodes = self.deployment.nodes();
         let logs = join_all(nodes.iter().map(|node| node.log_tail(200))).await;
         for (node, log) in nodes.iter().zip(logs) {
             let _ = fs::write(dir.join(format!("{}.log", node.id())), log);
         }
         if troubled {
-            let _ = fs::write(dir.join("world.txt"), world(&self.group, &self.recorder.timeline()).await);
+            let _ =
+                fs::write(dir.join("world.txt"), world(&self.deployment, &self.recorder.timeline()).await);
         }
+    }
+}
+
+impl Lab<Sentinels> {
+    /// The data nodes and the sentinels.
+    pub fn deployment(&self) -> &SentinelGroup {
+        &self.deployment
+    }
+
+    /// A client of the primary, by way of the sentinels, from where this process runs.
+    pub fn client(&self) -> Client {
+        Client::of_sentinels(self.deployment.discovery(Vantage::Host))
+    }
+
+    /// Begins to write to the primary, on a fixed schedule.
+    pub fn start_writing(&self) -> Writer {
+        self.doing("writing to the primary that the sentinels name");
+        Writer::start(self.client(), &self.recorder)
+    }
+}
+
+impl Lab<Replicated> {
+    /// The replication group.
+    pub fn group(&self) -> &ReplicationGroup {
+        &self.deployment
+    }
+
+    /// A client of the primary endpoint.
+    pub fn primary_client(&self) -> Client {
+        Client::new(self.deployment.records(), EndpointName::Primary)
+    }
+
+    /// A client of the reader endpoint.
+    pub fn reader_client(&self) -> Client {
+        Client::new(self.deployment.records(), EndpointName::Reader)
+    }
+
+    /// Begins to write through the primary endpoint, on a fixed schedule.
+    pub fn start_writing(&self) -> Writer {
+        self.doing("writing through the primary endpoint");
+        Writer::start(self.primary_client(), &self.recorder)
     }
 }
 
@@ -292,8 +319,8 @@ async fn finish(docker: &Docker, reaper: Reaper, aborted: Option<String>) -> Opt
     }
 }
 
-async fn keep(group: &ReplicationGroup, bench: &Bench) {
-    for node in group.nodes() {
+async fn keep(deployment: &impl Deployment, bench: &Bench) {
+    for node in deployment.nodes() {
         let reach = node.reach();
         let how = match node.keep().await {
             Ok(container) => format!(

@@ -21,7 +21,7 @@ pub(crate) fn report() -> Report {
     let asked: Vec<&Step> = checklist.steps.iter().collect();
     let steps = vec![replication(), crash(), hold(), zones()];
     let steps = steps.into_iter().map(|step| titled(step, &checklist)).collect();
-    grade(run(), &checklist, &asked, steps)
+    grade(run(), std::slice::from_ref(&checklist), &asked, steps)
 }
 
 /// The failover by a crash, as [`report`] has it.
@@ -260,6 +260,8 @@ fn timeline() -> Timeline {
         }],
         writes: (0..1000).map(write).collect(),
         samples: samples(),
+        announcements: Vec::new(),
+        advertised: Vec::new(),
         marks: Marks { requested: None, detected: Some(at(2.05)), restored: Some(at(3.4)) },
     }
 }

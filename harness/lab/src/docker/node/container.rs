@@ -9,21 +9,27 @@ use std::{collections::HashMap, net::Ipv4Addr};
 
 use bollard::{
     models::{ContainerCreateBody, HostConfig, Mount, MountTypeEnum, NetworkingConfig, PortBinding},
-    query_parameters::CreateContainerOptionsBuilder,
+    query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
 };
 
-use crate::docker::{Addressing, Docker, DockerError, Network, PORT};
+use super::server::{FOLDER, File};
+use crate::{
+    archive,
+    docker::{Addressing, Docker, DockerError, Network},
+};
+
+/// What to ask for.
+pub(super) struct Plan<'a> {
+    pub(super) name: &'a str,
+    pub(super) address: Ipv4Addr,
+    pub(super) port: u16,
+    pub(super) command: Vec<String>,
+    pub(super) labels: HashMap<String, String>,
+}
 
 /// Makes the container, with a fixed address; does not start it.
-pub(super) async fn create(
-    docker: &Docker,
-    network: &Network,
-    name: &str,
-    address: Ipv4Addr,
-    command: Vec<String>,
-    labels: HashMap<String, String>,
-) -> Result<(), DockerError> {
-    let port = format!("{PORT}/tcp");
+pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -> Result<(), DockerError> {
+    let port = format!("{}/tcp", plan.port);
     let mapped = docker.addressing() == Addressing::Mapped;
     // Any free port of localhost.
     let binding =
@@ -38,17 +44,33 @@ pub(super) async fn create(
         mounts: Some(vec![data]),
         ..HostConfig::default()
     };
-    let endpoints = HashMap::from([(network.name().to_owned(), Network::at(address))]);
+    let endpoints = HashMap::from([(network.name().to_owned(), Network::at(plan.address))]);
     let body = ContainerCreateBody {
         image: Some(docker.image().reference.clone()),
-        cmd: Some(command),
-        labels: Some(labels),
+        cmd: Some(plan.command),
+        labels: Some(plan.labels),
         exposed_ports: mapped.then(|| vec![port]),
         host_config: Some(host),
         networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
         ..ContainerCreateBody::default()
     };
-    let options = CreateContainerOptionsBuilder::new().name(name).build();
-    let doing = format!("creating `{name}`");
+    let options = CreateContainerOptionsBuilder::new().name(plan.name).build();
+    let doing = format!("creating `{}`", plan.name);
     docker.api().create_container(Some(options), body).await.map(drop).map_err(DockerError::api(doing))
+}
+
+/// Puts files where the node finds them when it starts.
+pub(super) async fn put(docker: &Docker, name: &str, files: &[File]) -> Result<(), DockerError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let archive =
+        archive::of(files.iter().map(|file| (format!("{FOLDER}/{}", file.name), file.text.as_str())));
+    let options = UploadToContainerOptionsBuilder::new().path("/").build();
+    let doing = format!("putting files into `{name}`");
+    docker
+        .api()
+        .upload_to_container(name, Some(options), bollard::body_full(archive.into()))
+        .await
+        .map_err(DockerError::api(doing))
 }

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 
 use super::{KEPT, Node, NodeError, START};
 use crate::{
-    docker::{Addressing, DockerError, PORT},
+    docker::{Addressing, DockerError},
     record::Recorder,
     wait::{self, Seen},
 };
@@ -139,7 +139,7 @@ impl Node {
             let found = self.docker.api().inspect_container(&self.container, None).await.ok();
             let ports = found.and_then(|found| found.network_settings).and_then(|settings| settings.ports);
             let bindings =
-                ports.unwrap_or_default().remove(&format!("{PORT}/tcp")).flatten().unwrap_or_default();
+                ports.unwrap_or_default().remove(&format!("{}/tcp", self.port)).flatten().unwrap_or_default();
             match bindings.iter().find_map(|binding| binding.host_port.as_ref()?.parse().ok()) {
                 Some(port) => Seen::Ready(port),
                 None => Seen::NotYet("none".to_owned()),

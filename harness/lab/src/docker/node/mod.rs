@@ -2,6 +2,9 @@
 
 mod container;
 mod life;
+mod server;
+
+pub use server::{Access, File, Server};
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -9,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Docker, DockerError, Network, PORT};
+use super::{Docker, DockerError, Network};
 use crate::wait::{self, Seen};
 use bollard::{
     exec::{CreateExecOptions, StartExecResults},
@@ -35,8 +38,8 @@ pub struct Launch {
     pub zone: String,
     /// Its place in the topology; fixes its address.
     pub index: usize,
-    /// Server settings, as in `redis.conf`.
-    pub settings: Vec<(String, String)>,
+    /// What runs there.
+    pub server: Server,
 }
 
 /// A server in a container. Its address survives a stop; its data, in memory, does not.
@@ -47,6 +50,8 @@ pub struct Node {
     network: Network,
     container: String,
     address: Ipv4Addr,
+    port: u16,
+    access: Access,
     reach: Mutex<SocketAddr>,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
     /// Held by whoever brings the node back, so that a step that heals and a manager that recovers do not
@@ -88,35 +93,29 @@ impl Node {
     /// # Errors
     /// The container engine refused, or the server does not answer: then the error holds its log.
     pub async fn launch(docker: &Docker, network: &Network, launch: Launch) -> Result<Arc<Self>, NodeError> {
-        let container = format!("{}-{}", docker.labels().lab, launch.id);
-        let mut command =
-            vec!["sh".to_owned(), "-c".to_owned(), SUPERVISOR.to_owned(), launch.id.to_string()];
-        // `replicaof` is not allowed in cluster mode: there a node knows its role from `nodes.conf`.
-        let clustered =
-            launch.settings.iter().any(|(name, value)| name == "cluster-enabled" && value == "yes");
-        command.push(if clustered { "" } else { "--replicaof 127.0.0.1 1" }.to_owned());
-        command.push(docker.engine().server().to_owned());
-        for (setting, value) in &launch.settings {
-            command.push(format!("--{setting}"));
-            // A list of several words, as in `client-output-buffer-limit replica 1mb 1mb 0`.
-            match value.is_empty() {
-                true => command.push(String::new()),
-                false => command.extend(value.split(' ').map(str::to_owned)),
-            }
-        }
-        let address = network.address(launch.index);
+        let Launch { id, zone, index, server } = launch;
+        let container = format!("{}-{id}", docker.labels().lab);
+        let program = docker.engine().server();
+        let mut command: Vec<String> =
+            ["sh", "-c", SUPERVISOR, id.as_str(), &server.when_returned, program].map(str::to_owned).into();
+        command.extend(server.arguments);
+        let address = network.address(index);
         let mut labels = docker.labels().to_map();
-        labels.insert("failover-lab.node".to_owned(), launch.id.to_string());
-        labels.insert("failover-lab.zone".to_owned(), launch.zone.clone());
-        container::create(docker, network, &container, address, command, labels).await?;
+        labels.insert("failover-lab.node".to_owned(), id.to_string());
+        labels.insert("failover-lab.zone".to_owned(), zone.clone());
+        let plan = container::Plan { name: &container, address, port: server.port, command, labels };
+        container::create(docker, network, plan).await?;
+        container::put(docker, &container, &server.files).await?;
         let node = Self {
-            id: launch.id,
-            zone: launch.zone,
+            id,
+            zone,
             docker: docker.clone(),
             network: network.clone(),
             container,
             address,
-            reach: Mutex::new((address, PORT).into()),
+            port: server.port,
+            access: server.access,
+            reach: Mutex::new((address, server.port).into()),
             connection: tokio::sync::Mutex::default(),
             coming_back: tokio::sync::Mutex::default(),
         };
@@ -146,6 +145,16 @@ impl Node {
         self.address
     }
 
+    /// The port that its server listens on, inside its container.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What its server wants to see of a client.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Where this process reaches it.
     pub fn reach(&self) -> SocketAddr {
         *self.reach.lock().expect("no panic while held")
@@ -168,17 +177,13 @@ impl Node {
         command: &[&str],
         limit: Duration,
     ) -> Result<T, NodeError> {
-        let mut words = command.iter();
         let mut cmd = Cmd::new();
-        words.by_ref().for_each(|word| {
+        command.iter().for_each(|word| {
             cmd.arg(*word);
         });
-        let answer = tokio::time::timeout(limit, async {
-            let mut connection = self.connection().await?;
-            cmd.query_async(&mut connection).await
-        })
-        .await
-        .unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
+        let answer = tokio::time::timeout(limit, self.ask_twice(&cmd)).await;
+        let answer = answer
+            .unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
         if let Err(error) = &answer
             && error.code().is_none()
         {
@@ -186,9 +191,22 @@ impl Node {
         }
         answer.map_err(|source| NodeError::Command {
             node: self.id.clone(),
-            command: command.join(" "),
+            command: shortened(command),
             source,
         })
+    }
+
+    /// A second time, on a new connection, if the first one turns out to be closed: a server closes its
+    /// connections when it is given another role. Nothing that the lab tells a node does harm twice.
+    async fn ask_twice<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, RedisError> {
+        let mut connection = self.connection().await?;
+        match cmd.query_async(&mut connection).await {
+            Err(error) if error.is_connection_dropped() => {
+                self.connection.lock().await.take();
+                cmd.query_async(&mut self.connection().await?).await
+            }
+            answer => answer,
+        }
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
@@ -206,8 +224,7 @@ impl Node {
     /// # Errors
     /// The server cannot be reached within `limit`.
     pub async fn connect(&self, limit: Duration) -> Result<MultiplexedConnection, RedisError> {
-        let reach = self.reach();
-        let client = redis::Client::open((reach.ip().to_string(), reach.port()))?;
+        let client = redis::Client::open(self.access.to(self.reach())?)?;
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(None);
         client.get_multiplexed_async_connection_with_config(&config).await
@@ -226,9 +243,13 @@ impl Node {
     /// # Errors
     /// The container does not run.
     pub async fn console(&self, command: &[&str]) -> Result<String, NodeError> {
-        let mut words = vec![self.docker.engine().cli()];
+        let port = self.port.to_string();
+        let mut words = vec![self.docker.engine().cli(), "-p", &port];
         words.extend(command);
-        Ok(exec(&self.docker, &self.container, &words).await?)
+        // Not as an argument: those are for everybody to read.
+        let password =
+            self.access.password.as_ref().map(|secret| format!("REDISCLI_AUTH={}", secret.reveal()));
+        Ok(exec_with(&self.docker, &self.container, &words, password.into_iter().collect()).await?)
     }
 
     /// The last lines of the server's log.
@@ -264,11 +285,31 @@ impl Node {
     }
 }
 
+/// A command as far as a person wants to read it in an error.
+fn shortened(command: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    match command.len() {
+        long if long > SHOWN => format!("{} … ({long} words)", command[..SHOWN].join(" ")),
+        _ => command.join(" "),
+    }
+}
+
 /// Runs a command in a container and returns what it printed.
 pub(super) async fn exec(docker: &Docker, container: &str, command: &[&str]) -> Result<String, DockerError> {
+    exec_with(docker, container, command, Vec::new()).await
+}
+
+/// [`exec`] with variables in the command's environment.
+async fn exec_with(
+    docker: &Docker,
+    container: &str,
+    command: &[&str],
+    environment: Vec<String>,
+) -> Result<String, DockerError> {
     let doing = || format!("running `{}` in `{container}`", command.join(" "));
     let options = CreateExecOptions {
-        cmd: Some(command.to_vec()),
+        cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+        env: Some(environment),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         ..CreateExecOptions::default()

@@ -40,6 +40,7 @@ fn role(role: Role) -> &'static str {
     match role {
         Role::Primary => "primary",
         Role::Replica => "replica",
+        Role::Sentinel => "sentinel",
         Role::Unreachable => "unreachable",
     }
 }

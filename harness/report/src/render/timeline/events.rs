@@ -1,4 +1,4 @@
-//! What the manager and the fault injector said: numbers above the lanes, and the words beneath.
+//! What the manager, the sentinels and the fault injector said: numbers above the lanes, and the words beneath.
 
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ pub(super) fn marked<'a>(timeline: &'a Timeline, view: &View) -> Vec<Marked<'a>>
 }
 
 fn told(timeline: &Timeline) -> impl Iterator<Item = &Event> {
-    timeline.events.iter().filter(|event| matches!(event.source, Source::Manager | Source::Fault))
+    let tells = |source| matches!(source, Source::Manager | Source::Sentinel | Source::Fault);
+    timeline.events.iter().filter(move |event| tells(event.source))
 }
 
 /// The places nearest to `wanted`, which ascend, that are `apart` from each other and within the edges.

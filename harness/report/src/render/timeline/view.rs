@@ -13,7 +13,7 @@ pub(super) const LEFT: f64 = 136.0;
 pub(super) const RIGHT: f64 = 890.0;
 
 /// The roles in the order of the key.
-pub(super) const ROLES: [Role; 3] = [Role::Primary, Role::Replica, Role::Unreachable];
+pub(super) const ROLES: [Role; 4] = [Role::Primary, Role::Replica, Role::Sentinel, Role::Unreachable];
 
 /// Zooming has to save at least this part of the whole, or the whole is shown.
 const WORTH_ZOOMING: f64 = 0.2;
@@ -138,6 +138,7 @@ pub(super) fn role(role: Role) -> &'static str {
     match role {
         Role::Primary => "primary",
         Role::Replica => "replica",
+        Role::Sentinel => "sentinel",
         Role::Unreachable => "unreachable",
     }
 }

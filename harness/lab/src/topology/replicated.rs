@@ -1,22 +1,24 @@
-//! A topology: a plain value that says what is to run, never how.
+//! A replication group behind endpoint names, as ElastiCache runs one with cluster mode disabled.
 //!
-//! The defaults are a sound replication group. Everything else that a value can say is either a
-//! shortened clock or a way of being set up wrong; `fixtures/broken/` is written in these terms.
+//! The defaults are a sound group. Everything else that a value can say is either a shortened clock or a
+//! way of being set up wrong; `fixtures/broken/` is written in these terms.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::{Background, Monitor, NodeCommand};
+
 /// One primary and `replicas` replicas behind endpoint names, as ElastiCache runs a replication group
 /// with cluster mode disabled.
-pub fn replicated(replicas: u8) -> Topology {
-    Topology { replicas, ..Topology::default() }
+pub fn replicated(replicas: u8) -> Replicated {
+    Replicated { replicas, ..Replicated::default() }
 }
 
 /// A replication group and everything around it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Topology {
+pub struct Replicated {
     /// Replicas beside the primary: 0 to 5, as in ElastiCache.
     pub replicas: u8,
     /// The zones of the subnet group.
@@ -183,66 +185,7 @@ pub enum ReaderTarget {
     FirstReplica,
 }
 
-/// How node metrics are taken.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Monitor {
-    /// A sample of every node this often.
-    #[serde(with = "humantime_serde")]
-    pub every: Duration,
-    /// What stands in for a node that does not answer.
-    pub gap: Gap,
-}
-
-/// What stands in for a sample that could not be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Gap {
-    /// Nothing.
-    Missing,
-    /// What the node would have shown had it gone on as before.
-    Extrapolated,
-}
-
-/// Which nodes a command is for, by the role that they boot with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// The first primary.
-    Primary,
-    /// The first replica.
-    #[serde(rename = "replica-1")]
-    FirstReplica,
-    /// The last replica.
-    LastReplica,
-    /// Every replica.
-    Replicas,
-}
-
-/// A command for nodes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeCommand {
-    /// Which nodes.
-    pub node: Target,
-    /// The command, as for `redis-cli`; `{primary}` stands for the first primary's address.
-    pub command: Vec<String>,
-}
-
-/// A command that is sent again and again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Background {
-    /// Which nodes.
-    pub node: Target,
-    /// The command, as for `redis-cli`.
-    pub command: Vec<String>,
-    /// This often, or as soon as the last one was answered.
-    #[serde(with = "humantime_serde")]
-    pub every: Duration,
-}
-
-impl Default for Topology {
+impl Default for Replicated {
     fn default() -> Self {
         Self {
             replicas: 2,
@@ -259,7 +202,7 @@ impl Default for Topology {
                 primary: PrimaryTarget::Primary,
                 reader: ReaderTarget::Replicas,
             },
-            monitor: Monitor { every: Duration::from_millis(50), gap: Gap::Missing },
+            monitor: Monitor::default(),
             after_boot: Vec::new(),
             background: Vec::new(),
         }
@@ -287,7 +230,7 @@ impl Default for Policy {
     }
 }
 
-impl Topology {
+impl Replicated {
     /// The same without automatic failover: a dead primary stays dead until somebody promotes.
     pub fn without_automatic_failover(mut self) -> Self {
         self.manager.automatic_failover = false;
@@ -339,32 +282,12 @@ impl Topology {
         }
         settings
     }
-
-    /// The same with `changes` laid over it, as a fixture writes them.
-    ///
-    /// # Errors
-    /// Names the first setting that a topology does not have, or that has another form.
-    pub fn with_changes(&self, changes: &toml::Table) -> Result<Self, toml::de::Error> {
-        let mut value = toml::Table::try_from(self).expect("a topology is written as a table");
-        overlay(&mut value, changes);
-        value.try_into()
-    }
-}
-
-fn overlay(base: &mut toml::Table, changes: &toml::Table) {
-    for (key, change) in changes {
-        match (base.get_mut(key), change) {
-            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => overlay(below, above),
-            _ => {
-                base.insert(key.clone(), change.clone());
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Topology;
 
     #[test]
     fn changes_reach_nested_settings_and_leave_the_rest() {

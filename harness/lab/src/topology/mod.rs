@@ -1,0 +1,168 @@
+//! Topologies: plain values that say what is to run, never how.
+
+pub mod replicated;
+pub mod sentinels;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use lab_report::evidence::Role;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    StepError,
+    docker::{Docker, Network, Node, NodeError},
+    record::Recorder,
+};
+
+/// What a lab is booted from.
+pub trait Topology: Clone + Debug + Serialize + DeserializeOwned {
+    /// What runs once it is booted.
+    type Deployment: Deployment;
+
+    /// Boots it, and returns when it is as it should be.
+    fn boot(&self, site: &Site) -> impl Future<Output = Result<(Self::Deployment, Boot), StepError>>;
+
+    /// How node metrics are taken.
+    fn monitor(&self) -> &Monitor;
+
+    /// Commands for nodes once it is booted.
+    fn after_boot(&self) -> &[NodeCommand];
+
+    /// Commands that go on for as long as the lab does.
+    fn background(&self) -> &[Background];
+
+    /// The same with `changes` laid over it, as a fixture writes them.
+    ///
+    /// # Errors
+    /// Names the first setting that a topology does not have, or that has another form.
+    fn with_changes(&self, changes: &toml::Table) -> Result<Self, toml::de::Error> {
+        let mut value = toml::Table::try_from(self).expect("a topology is written as a table");
+        overlay(&mut value, changes);
+        value.try_into()
+    }
+}
+
+/// A topology that runs.
+pub trait Deployment {
+    /// Its nodes, in order of creation.
+    fn nodes(&self) -> Vec<Arc<Node>>;
+
+    /// Those of them that a command is for.
+    fn targets(&self, target: Target) -> Vec<Arc<Node>>;
+
+    /// The zone and the role that the node with this index boots in.
+    fn at_boot(&self, index: usize) -> (String, Role);
+
+    /// How it stands, in a line for a person.
+    fn standing(&self) -> String;
+
+    /// Whatever has to be done for a node that was started again.
+    fn returned(&self, node: &Node) -> impl Future<Output = Result<(), NodeError>>;
+
+    /// Stops doing anything to the nodes, once whatever is under way is done.
+    fn retire(&self) -> impl Future<Output = ()>;
+}
+
+/// Where a topology is booted.
+#[derive(Clone)]
+pub struct Site {
+    /// The environment.
+    pub docker: Docker,
+    /// The lab's network.
+    pub network: Network,
+    /// The step's clock and notebook.
+    pub recorder: Recorder,
+}
+
+/// How long the stages of a boot took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boot {
+    /// From nothing to every server answering.
+    pub containers: Duration,
+    /// From every server answering to the topology being as it should be: every replica online and
+    /// acknowledging, every sentinel knowing all others.
+    pub replication: Duration,
+}
+
+/// How node metrics are taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Monitor {
+    /// A sample of every node this often.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// What stands in for a node that does not answer.
+    pub gap: Gap,
+}
+
+/// What stands in for a sample that could not be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gap {
+    /// Nothing.
+    Missing,
+    /// What the node would have shown had it gone on as before.
+    Extrapolated,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self { every: Duration::from_millis(50), gap: Gap::Missing }
+    }
+}
+
+/// Which nodes a command is for, by the role that they boot with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The first primary.
+    Primary,
+    /// The first replica.
+    #[serde(rename = "replica-1")]
+    FirstReplica,
+    /// The last replica.
+    LastReplica,
+    /// Every replica.
+    Replicas,
+    /// Every sentinel.
+    Sentinels,
+    /// The first sentinel.
+    #[serde(rename = "sentinel-1")]
+    FirstSentinel,
+    /// The last sentinel.
+    LastSentinel,
+}
+
+/// A command for nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeCommand {
+    /// Which nodes.
+    pub node: Target,
+    /// The command, as for `redis-cli`; `{primary}` stands for the first primary's address.
+    pub command: Vec<String>,
+}
+
+/// A command that is sent again and again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Background {
+    /// Which nodes.
+    pub node: Target,
+    /// The command, as for `redis-cli`.
+    pub command: Vec<String>,
+    /// This often, or as soon as the last one was answered.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+}
+
+fn overlay(base: &mut toml::Table, changes: &toml::Table) {
+    for (key, change) in changes {
+        match (base.get_mut(key), change) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => overlay(below, above),
+            _ => {
+                base.insert(key.clone(), change.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A primary and its replicas, watched by sentinels that fail over among themselves.
+//!
+//! The settings are those of `fixtures/conf/sentinel/`, with shorter clocks. Everything else that a value
+//! can say is a way of being set up wrong, or an experiment.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Background, Monitor, NodeCommand};
+
+/// `count` sentinels; `sentinels(3).replicas(2)` is the lab's own deployment.
+pub fn sentinels(count: u8) -> Sentinels {
+    Sentinels { sentinels: count, ..Sentinels::default() }
+}
+
+/// The name by which sentinels know their primary.
+pub const NAME: &str = "lab";
+
+/// A Sentinel deployment and everything around it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinels {
+    /// Sentinels that watch the primary.
+    pub sentinels: u8,
+    /// Replicas beside the primary.
+    pub replicas: u8,
+    /// The zones that the nodes are in, by turns.
+    pub zones: Vec<String>,
+    /// Sentinels that have to agree that the primary is down.
+    pub quorum: u8,
+    /// A node that gave no good answer for this long is down (D).
+    #[serde(with = "humantime_serde")]
+    pub down_after: Duration,
+    /// A failover may take this long; a failed one is tried again after twice as long.
+    #[serde(with = "humantime_serde")]
+    pub failover_timeout: Duration,
+    /// Replicas that are turned to the new primary at once.
+    pub parallel_syncs: u8,
+    /// The sentinels' own clocks.
+    pub timers: Timers,
+    /// Settings of every data node, over the file's.
+    pub config: BTreeMap<String, String>,
+    /// Settings of single nodes, by id, over `config`.
+    pub node_config: BTreeMap<String, BTreeMap<String, String>>,
+    /// Directives of every sentinel, over the file's.
+    pub sentinel_config: BTreeMap<String, String>,
+    /// How node metrics are taken.
+    pub monitor: Monitor,
+    /// Commands for nodes once the deployment is as it should be.
+    pub after_boot: Vec<NodeCommand>,
+    /// Commands that go on for as long as the step does.
+    pub background: Vec<Background>,
+}
+
+/// The clocks that a sentinel has built in. `SENTINEL DEBUG` changes them while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timers {
+    /// `INFO` of every data node this often.
+    #[serde(with = "humantime_serde")]
+    pub info: Duration,
+    /// `PING` of every node this often.
+    #[serde(with = "humantime_serde")]
+    pub ping: Duration,
+    /// The other sentinels are asked for their opinion this often.
+    #[serde(with = "humantime_serde")]
+    pub ask: Duration,
+    /// A sentinel says hello this often.
+    #[serde(with = "humantime_serde")]
+    pub publish: Duration,
+    /// An election is given up after this.
+    #[serde(with = "humantime_serde")]
+    pub election: Duration,
+}
+
+impl Timers {
+    /// `src/sentinel.c`: `SENTINEL_INFO_PERIOD` and its neighbours.
+    pub const STOCK: Self = Self {
+        info: Duration::from_secs(10),
+        ping: Duration::from_secs(1),
+        ask: Duration::from_secs(1),
+        publish: Duration::from_secs(2),
+        election: Duration::from_secs(10),
+    };
+
+    /// Short enough not to wait for. A replica is eligible only while what is known of it is younger than
+    /// five pings, so the ping stays slow enough for a busy machine.
+    pub const SHORT: Self = Self {
+        info: Duration::from_millis(100),
+        ping: Duration::from_millis(250),
+        ask: Duration::from_millis(50),
+        publish: Duration::from_millis(100),
+        election: Duration::from_secs(2),
+    };
+}
+
+impl Default for Sentinels {
+    fn default() -> Self {
+        Self {
+            sentinels: 3,
+            replicas: 2,
+            zones: ["lab-1a", "lab-1b", "lab-1c"].map(String::from).to_vec(),
+            quorum: 2,
+            down_after: Duration::from_secs(1),
+            failover_timeout: Duration::from_secs(5),
+            parallel_syncs: 1,
+            timers: Timers::SHORT,
+            config: BTreeMap::new(),
+            node_config: BTreeMap::new(),
+            sentinel_config: BTreeMap::new(),
+            monitor: Monitor { every: Duration::from_millis(250), ..Monitor::default() },
+            after_boot: Vec::new(),
+            background: Vec::new(),
+        }
+    }
+}
+
+impl Sentinels {
+    /// The same with this many replicas.
+    pub fn replicas(mut self, count: u8) -> Self {
+        self.replicas = count;
+        self
+    }
+
+    /// The same with this quorum.
+    pub fn quorum(mut self, quorum: u8) -> Self {
+        self.quorum = quorum;
+        self
+    }
+
+    /// The same with the clocks of `fixtures/conf/sentinel/sentinel.conf`, and none of them shortened.
+    pub fn unshortened(mut self) -> Self {
+        self.down_after = Duration::from_secs(5);
+        self.failover_timeout = Duration::from_secs(60);
+        self.timers = Timers::STOCK;
+        self
+    }
+
+    /// The same with one server setting changed on every data node.
+    pub fn config(mut self, name: &str, value: &str) -> Self {
+        self.config.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same with one server setting changed on one node: `lab-001` boots as primary.
+    pub fn node_config(mut self, node: &str, name: &str, value: &str) -> Self {
+        self.node_config.entry(node.to_owned()).or_default().insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The number of data nodes.
+    pub fn data_nodes(&self) -> usize {
+        usize::from(self.replicas) + 1
+    }
+
+    /// The zone of the node with this index; data nodes come first.
+    pub fn zone_of(&self, index: usize) -> &str {
+        let index = if index < self.data_nodes() { index } else { index - self.data_nodes() };
+        self.zones.get(index % self.zones.len().max(1)).map_or("nowhere", String::as_str)
+    }
+}

@@ -1,0 +1,252 @@
+//! A failover by sentinels, taken apart: fault → agreed down → leader elected → promoted → advertised.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Judgement, Limits, seconds};
+use crate::{
+    evidence::{Announcement, At, Role, Timeline},
+    ids::NodeId,
+};
+
+/// What the leader says on its way, in order (`src/sentinel.c`, `sentinelEvent`).
+const MILESTONES: [&str; 6] =
+    ["+sdown", "+odown", "+try-failover", "+elected-leader", "+selected-slave", "+switch-master"];
+/// A leader that was not elected, or found nobody to promote, tries again no sooner than twice its
+/// `failover-timeout` later, plus up to one second at random (`SENTINEL_MAX_DESYNC`).
+const ABORTED: [&str; 2] = ["-failover-abort-not-elected", "-failover-abort-no-good-slave"];
+const DESYNC: Duration = Duration::from_secs(1);
+/// Sentinel's timer runs at 10 to 19 Hz, at random.
+const CRON: Duration = Duration::from_millis(100);
+
+/// While a failover is under way `INFO` is asked for once a second, whatever `SENTINEL DEBUG` says
+/// (`sentinelSendPeriodicCommands`); that is how the leader learns that the promotion was taken.
+const INFO: Duration = Duration::from_secs(1);
+
+/// The clocks of a sentinel deployment. All are configured, not measured.
+#[derive(Debug, Clone, Copy)]
+pub struct SentinelClocks {
+    /// `down-after-milliseconds`: D.
+    pub down_after: Duration,
+    /// `failover-timeout`.
+    pub failover_timeout: Duration,
+    /// `SENTINEL_PING_PERIOD`, 1 s unless shortened: the last good answer is up to this old.
+    pub ping: Duration,
+    /// `SENTINEL_ASK_PERIOD`, 1 s unless shortened: the others are asked for their opinion this often.
+    pub ask: Duration,
+    /// A role is asked for this often by the observer.
+    pub observe_every: Duration,
+    /// What a busy machine may add: threads wait for a processor.
+    pub scheduling: Duration,
+}
+
+/// The instants of one failover by sentinels, as far as the timeline shows them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Election {
+    /// The node that was primary.
+    pub old: NodeId,
+    /// The fault took effect after this.
+    pub began: At,
+    /// The fault may have taken effect this much later: what its injection took.
+    pub uncertainty: Duration,
+    /// The sentinel that led the failover.
+    pub leader: Option<NodeId>,
+    /// The leader's milestones, in the order in which they came.
+    pub milestones: Vec<(String, At)>,
+    /// How often a leader gave up before.
+    pub aborted: usize,
+    /// The node that became primary.
+    pub new: Option<NodeId>,
+    /// When it said so itself.
+    pub promoted: Option<At>,
+    /// When each sentinel began to name it.
+    pub advertised: BTreeMap<NodeId, At>,
+}
+
+impl Election {
+    /// Reads the first failover after the first fault, or after a request; none if nothing began.
+    pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
+        let fault = timeline.faults.iter().find(|fault| &fault.node == old);
+        let began = fault.map(|fault| fault.from).or(timeline.marks.requested)?;
+        let uncertainty = fault.map_or(Duration::ZERO, |fault| fault.in_effect.since(fault.from));
+        let said: Vec<&Announcement> =
+            timeline.announcements.iter().filter(|said| said.at >= began).collect();
+        let leader = said
+            .iter()
+            .find(|said| said.event == "+switch-master")
+            .and_then(|_| said.iter().rfind(|said| said.event == "+selected-slave"))
+            .or_else(|| said.iter().find(|said| said.event == "+elected-leader"))
+            .map(|said| said.sentinel.clone());
+        let promotion = timeline
+            .roles
+            .iter()
+            .find(|change| change.at >= began && &change.node != old && change.role == Role::Primary);
+        let new = promotion.map(|change| change.node.clone());
+        let mut advertised = BTreeMap::new();
+        for seen in timeline.advertised.iter().filter(|seen| seen.at >= began) {
+            if Some(&seen.primary) == new.as_ref() {
+                advertised.entry(seen.sentinel.clone()).or_insert(seen.at);
+            }
+        }
+        Some(Self {
+            old: old.clone(),
+            began,
+            uncertainty,
+            milestones: milestones(&said, leader.as_ref()),
+            leader,
+            aborted: said.iter().filter(|said| ABORTED.contains(&said.event.as_str())).count(),
+            promoted: promotion.map(|change| change.at),
+            new,
+            advertised,
+        })
+    }
+
+    /// The leader said everything that a failover consists of, in order.
+    pub fn in_order(&self) -> Judgement {
+        let seen: Vec<&str> = self.milestones.iter().map(|(event, _)| event.as_str()).collect();
+        let mut judgement = Judgement::equal(MILESTONES.join(", "), seen.join(", "));
+        for (event, at) in &self.milestones {
+            judgement =
+                judgement.evidence(format!("{event} {} after the fault", seconds(at.since(self.began))));
+        }
+        judgement
+    }
+
+    /// From the fault to another node being primary.
+    pub fn promotion(&self, clocks: &SentinelClocks) -> Judgement {
+        let SentinelClocks { down_after, failover_timeout, ping, ask, observe_every, scheduling, .. } =
+            *clocks;
+        let retries = (failover_timeout * 2 + DESYNC) * u32::try_from(self.aborted).unwrap_or(u32::MAX);
+        let limits = Limits {
+            what: "promoted",
+            floor: down_after.saturating_sub(ping),
+            ceiling: down_after + ping + ask + CRON * 5 + retries + scheduling,
+            resolution: self.uncertainty + observe_every * 2,
+            formula: "D − ping … D + ping + ask + 5 ticks of 0.1 s + (2 × failover-timeout + 1 s) per failed election + scheduling",
+        };
+        Judgement::within(limits, self.promoted.map(|at| at.since(self.began)))
+            .evidence(format!("{} failed elections", self.aborted))
+    }
+
+    /// From promotion to the last of `sentinels` naming the new primary.
+    pub fn advertisement(&self, sentinels: usize, clocks: &SentinelClocks) -> Judgement {
+        let limits = Limits {
+            what: "advertised",
+            floor: Duration::ZERO,
+            ceiling: INFO + CRON * 2 + clocks.scheduling,
+            resolution: clocks.observe_every * 2,
+            formula: "one INFO (every second during a failover) + 2 ticks of 0.1 s for the others to hear of it + scheduling",
+        };
+        let last = self.advertised.values().max().filter(|_| self.advertised.len() == sentinels);
+        Judgement::within(limits, last.zip(self.promoted).map(|(at, from)| at.since(from)))
+            .evidence(format!("{} of {sentinels} sentinels name the new primary", self.advertised.len()))
+    }
+}
+
+/// The leader's own milestones, each the last before the next.
+fn milestones(said: &[&Announcement], leader: Option<&NodeId>) -> Vec<(String, At)> {
+    let of_leader: Vec<_> = said.iter().filter(|said| Some(&said.sentinel) == leader).collect();
+    let mut found = Vec::new();
+    let mut seen = of_leader.iter();
+    for event in MILESTONES {
+        if let Some(said) = seen.clone().find(|said| said.event == event) {
+            found.push((event.to_owned(), said.at));
+            seen.by_ref().find(|said| said.event == event);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{Advertised, FaultWindow, RoleChange},
+        verdict::Verdict,
+    };
+
+    const CLOCKS: SentinelClocks = SentinelClocks {
+        down_after: Duration::from_secs(5),
+        failover_timeout: Duration::from_secs(60),
+        ping: Duration::from_secs(1),
+        ask: Duration::from_secs(1),
+        observe_every: Duration::from_millis(10),
+        scheduling: Duration::ZERO,
+    };
+
+    fn at(millis: u64) -> At {
+        At(Duration::from_millis(millis))
+    }
+
+    fn said(millis: u64, sentinel: &str, event: &str) -> Announcement {
+        Announcement {
+            at: at(millis),
+            sentinel: sentinel.into(),
+            event: event.to_owned(),
+            about: String::new(),
+        }
+    }
+
+    fn timeline() -> Timeline {
+        let led =
+            ["+sdown", "+odown", "+try-failover", "+elected-leader", "+selected-slave", "+switch-master"];
+        let mut announcements: Vec<_> =
+            (0..).zip(led).map(|(n, event)| said(6000 + n * 10, "sentinel-2", event)).collect();
+        announcements.insert(1, said(6005, "sentinel-1", "+sdown"));
+        announcements.push(said(6100, "sentinel-1", "+switch-master"));
+        let advertised = ["sentinel-1", "sentinel-2"].map(|sentinel| Advertised {
+            at: at(6500),
+            sentinel: sentinel.into(),
+            primary: "lab-002".into(),
+        });
+        Timeline {
+            faults: vec![FaultWindow {
+                kind: "crash".to_owned(),
+                node: "lab-001".into(),
+                from: at(1000),
+                in_effect: at(1000),
+                until: None,
+            }],
+            roles: vec![RoleChange { at: at(6045), node: "lab-002".into(), role: Role::Primary }],
+            announcements,
+            advertised: advertised.into(),
+            ..Timeline::default()
+        }
+    }
+
+    #[test]
+    fn the_leader_is_the_one_whose_milestones_count() {
+        let election = Election::read(&timeline(), &"lab-001".into()).unwrap();
+        assert_eq!(election.leader, Some("sentinel-2".into()));
+        assert_eq!(election.in_order().verdict, Verdict::Pass);
+        assert_eq!(election.promotion(&CLOCKS).verdict, Verdict::Pass);
+        assert_eq!(election.advertisement(2, &CLOCKS).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_sentinel_that_names_the_old_primary_is_missed() {
+        let election = Election::read(&timeline(), &"lab-001".into()).unwrap();
+        assert_eq!(election.advertisement(3, &CLOCKS).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn milestones_out_of_order_are_not_those_of_a_failover() {
+        let mut timeline = timeline();
+        timeline.announcements.retain(|said| said.event != "+odown");
+        let election = Election::read(&timeline, &"lab-001".into()).unwrap();
+        assert_eq!(election.in_order().verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_failed_election_is_paid_for_in_full() {
+        let mut timeline = timeline();
+        timeline.roles[0].at = at(1000 + 5_000 + 2_500 + 1);
+        let election = Election::read(&timeline, &"lab-001".into()).unwrap();
+        assert_eq!(election.promotion(&CLOCKS).verdict, Verdict::Pass, "a tick within the resolution");
+        timeline.roles[0].at = at(1000 + 60_000);
+        let late = Election::read(&timeline, &"lab-001".into()).unwrap();
+        assert_eq!(late.promotion(&CLOCKS).verdict, Verdict::Fail);
+        timeline.announcements.insert(3, said(6025, "sentinel-1", "-failover-abort-not-elected"));
+        let retried = Election::read(&timeline, &"lab-001".into()).unwrap();
+        assert_eq!(retried.promotion(&CLOCKS).verdict, Verdict::Pass);
+    }
+}

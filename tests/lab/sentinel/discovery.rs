@@ -1,0 +1,68 @@
+use failover_lab::{Lab, Sentinels, docker::Node, sentinel::Flag, sentinels, topology::sentinels::NAME};
+use lab_report::judge::Judgement;
+
+use super::seen::alike;
+use crate::step::{Outcome, step};
+
+step!("sentinel", "discovery", sentinels(3).replicas(2), discovery);
+
+/// Every sentinel knows the whole deployment, though each was told of the primary only.
+///
+/// 1. `SENTINEL MASTER`: the primary, up.
+/// 2. `SENTINEL REPLICAS`: both replicas, up, with their links.
+/// 3. `SENTINEL SENTINELS`: the other two, up.
+/// 4. `SENTINEL CKQUORUM`: enough of them to agree and to authorise.
+/// 5. A client that asks any of them is sent to the primary.
+async fn discovery(lab: &mut Lab<Sentinels>) -> Outcome {
+    let sentinels = lab.deployment().sentinels().to_vec();
+    let primary = lab.deployment().first_primary().address().to_string();
+    let (mut masters, mut replicas, mut others, mut quorum, mut sent) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    for sentinel in &sentinels {
+        let of = |what: String| (sentinel.id().to_string(), what);
+        let group = lab.deployment();
+        let master = group.master(sentinel).await?;
+        let up = if master.is_only(Flag::Primary) { "up" } else { "not up" };
+        let named = if master.address() == primary { "the primary" } else { "another node" };
+        masters.push(of(format!("{named}, {up}")));
+        let listed = group.replicas(sentinel).await?;
+        let good =
+            listed.iter().filter(|replica| replica.is_only(Flag::Replica) && replica.link_up()).count();
+        replicas.push(of(format!("{} replicas, {good} up", listed.len())));
+        let listed = group.others(sentinel).await?;
+        let good = listed.iter().filter(|other| other.is_only(Flag::Sentinel)).count();
+        others.push(of(format!("{} others, {good} up", listed.len())));
+        quorum.push(of(ckquorum(sentinel).await));
+        let answer: Vec<String> = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await?;
+        sent.push(of(
+            if answer == [primary.as_str(), "6379"] { "the primary" } else { "elsewhere" }.to_owned()
+        ));
+    }
+
+    // 1. to 4.
+    lab.check("discovery.primary", Judgement::equal("the primary, up", alike(masters)));
+    lab.check("discovery.replicas", Judgement::equal("2 replicas, 2 up", alike(replicas)));
+    lab.check("discovery.sentinels", Judgement::equal("2 others, 2 up", alike(others)));
+    let enough = "OK 3 usable Sentinels. Quorum and failover authorization can be reached";
+    lab.check("discovery.quorum", Judgement::equal(enough, alike(quorum)));
+
+    // 5. As a client sees it.
+    lab.check("discovery.clients", Judgement::equal("the primary", alike(sent)));
+    Ok(())
+}
+
+/// Its answer, or its error: both are what an operator reads.
+pub(super) async fn ckquorum(sentinel: &Node) -> String {
+    match sentinel.ask::<String>(&["SENTINEL", "CKQUORUM", NAME]).await {
+        Ok(answer) => answer,
+        Err(failover_lab::docker::NodeError::Command { source, .. }) => {
+            format!("{} {}", source.code().unwrap_or_default(), source.detail().unwrap_or_default())
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes() {
+    STEP.passes(None).await;
+}
