@@ -120,6 +120,7 @@ pub(crate) fn clocks() -> Clocks {
         patience: client::PATIENCE,
         write_every: Writer::EVERY,
         observe_every: observer::ROLE_EVERY,
+        sample_every: sound.monitor.every,
         scheduling: wait::scaled(Duration::from_millis(300)),
     }
 }
@@ -140,4 +141,12 @@ pub(crate) fn describe(check: &CheckRecord) -> String {
     format!(
         "{verdict} {id}: {claim}\n  expected: {expected}\n  observed: {observed}\n    {evidence}\n  hint: {hint}"
     )
+}
+
+/// What is the same for all, or each by name where it is not.
+pub(crate) fn alike(seen: Vec<(String, String)>) -> String {
+    match seen.split_first() {
+        Some(((_, first), rest)) if rest.iter().all(|(_, other)| other == first) => first.clone(),
+        _ => seen.into_iter().map(|(who, what)| format!("{who}: {what}")).collect::<Vec<_>>().join("; "),
+    }
 }

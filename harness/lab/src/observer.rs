@@ -105,7 +105,7 @@ async fn sample(node: Arc<Node>, recorder: Recorder, monitor: Monitor) {
     loop {
         ticks.tick().await;
         let sample = match probe.ask::<String>(&command).await {
-            Some(text) => Some(read(&id, &Info::parse(&text), &recorder)),
+            Some(text) => read(&id, &Info::parse(&text), &recorder),
             None if monitor.gap == Gap::Extrapolated => extrapolate(&seen, &recorder),
             None => None,
         };
@@ -119,24 +119,23 @@ async fn sample(node: Arc<Node>, recorder: Recorder, monitor: Monitor) {
     }
 }
 
-fn read(node: &NodeId, info: &Info, recorder: &Recorder) -> Sample {
-    let cpu = |field| info.number::<f64>(field).unwrap_or(0.0);
+/// None where a figure is missing: a sample is whole, or it is not there.
+fn read(node: &NodeId, info: &Info, recorder: &Recorder) -> Option<Sample> {
     let role = info.role();
-    let behind = (role == Role::Replica).then(|| {
-        // What the primary sent and this node has not applied.
-        let read: u64 = info.number("slave_read_repl_offset").unwrap_or(0);
-        read.saturating_sub(info.number("slave_repl_offset").unwrap_or(0))
-    });
-    Sample {
+    let online = || info.replicas().iter().filter(|replica| replica.state == "online").count();
+    Some(Sample {
         at: recorder.now(),
         node: node.clone(),
         role,
-        connections: info.number("connected_clients").unwrap_or(0),
-        commands: info.number("total_commands_processed").unwrap_or(0),
-        cpu_seconds: cpu("used_cpu_sys") + cpu("used_cpu_user"),
-        memory_bytes: info.number("used_memory").unwrap_or(0),
-        lag_bytes: behind,
-    }
+        connections: info.number("connected_clients")?,
+        commands: info.number("total_commands_processed")?,
+        cpu_seconds: info.number::<f64>("used_cpu_sys")? + info.number::<f64>("used_cpu_user")?,
+        memory_bytes: info.number("used_memory")?,
+        offset: info.offset(),
+        // Known to whoever knows the primary's offset: the recorder.
+        lag_bytes: None,
+        replicas_online: (role == Role::Primary).then(|| online() as u64),
+    })
 }
 
 fn extrapolate(seen: &[Sample], recorder: &Recorder) -> Option<Sample> {

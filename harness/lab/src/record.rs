@@ -110,8 +110,14 @@ impl Recorder {
         self.write().advertised.push(Advertised { at, sentinel, primary });
     }
 
-    pub(crate) fn sample(&self, sample: Sample) {
-        self.write().samples.push(sample);
+    /// Figures of a node. A replica's lag is against the offset that its primary was last seen at.
+    pub(crate) fn sample(&self, mut sample: Sample) {
+        let mut timeline = self.write();
+        if sample.role == Role::Replica {
+            let primary = timeline.samples.iter().rfind(|other| other.role == Role::Primary);
+            sample.lag_bytes = primary.map(|primary| primary.offset.saturating_sub(sample.offset));
+        }
+        timeline.samples.push(sample);
     }
 
     pub(crate) fn wrote(&self, write: Write) {

@@ -199,8 +199,13 @@ pub struct Sample {
     pub cpu_seconds: f64,
     /// `used_memory`, in bytes.
     pub memory_bytes: u64,
-    /// Bytes of the replication stream behind the primary's own offset; none on a primary.
+    /// `master_repl_offset`, in bytes: what a primary has produced, what a replica has applied.
+    pub offset: u64,
+    /// Bytes of the replication stream behind the primary's offset when that was last sampled; none on a
+    /// primary, and where no primary was sampled yet.
     pub lag_bytes: Option<u64>,
+    /// The replicas that a primary lists as online; none on a replica.
+    pub replicas_online: Option<u64>,
 }
 
 /// Something that a sentinel said on its own pub/sub: `+sdown`, `+odown`, `+switch-master` …
@@ -238,9 +243,6 @@ pub struct Marks {
     /// The manager held the primary to be dead.
     #[serde(rename = "detected_ms")]
     pub detected: Option<At>,
-    /// The new primary listed as many replicas online as before.
-    #[serde(rename = "restored_ms")]
-    pub restored: Option<At>,
 }
 
 /// Everything a step saw, on one clock.

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use failover_lab::{Lab, StepError, client::Client, replicated, wait::Seen};
+use futures_util::future::try_join_all;
 use lab_report::judge::{Judgement, Lags, lag_within};
 use redis::Pipeline;
 use tokio::time::MissedTickBehavior;
@@ -13,33 +14,42 @@ step!("q5", "data-replication", replicated(2), data_replication);
 const ARRIVAL: Duration = Duration::from_secs(2);
 const BURST: u32 = 10_000;
 
-/// What is written at the primary is read at the replicas.
+/// What is written at the primary is read at the replicas, at each of them.
 ///
-/// 1. A string and a hash, written through the primary endpoint, are read back through the reader.
-/// 2. Marks written on a fixed schedule show how far behind a replica is, in milliseconds.
-/// 3. A burst of ten thousand writes arrives whole.
+/// 1. A string and a hash, written through the primary endpoint, are read back through the reader, and at
+///    every replica.
+/// 2. Marks show how far behind the slowest replica is, in milliseconds.
+/// 3. A burst of ten thousand writes arrives whole at every replica.
 async fn data_replication(lab: &mut Lab) -> Outcome {
     let primary = lab.primary_client().patient(ARRIVAL);
-    let reader = lab.reader_client().patient(ARRIVAL);
+    let replicas = lab.group().replicas();
+    let of_replicas = || replicas.iter().map(|replica| lab.client_of(replica).patient(ARRIVAL));
+    let readers: Vec<Client> =
+        std::iter::once(lab.reader_client().patient(ARRIVAL)).chain(of_replicas()).collect();
+    let direct: Vec<Client> = of_replicas().collect();
 
     // 1. A string and a hash.
     let greeting = format!("greeting {}", lab.rng().u32(..));
     primary.ask::<()>(&["SET", "message", &greeting]).await?;
     primary.ask::<()>(&["HSET", "user:1", "name", "Ada", "email", "ada@example.com"]).await?;
     let written = [greeting, "Ada".to_owned(), "ada@example.com".to_owned()].join(", ");
-    let arrived =
-        lab.wait("the values to arrive at a replica", ARRIVAL, async || match read_back(&reader).await {
+    let mut observed = "the same values".to_owned();
+    for reader in &readers {
+        let look = async || match read_back(reader).await {
             Ok(read) if read == written => Seen::Ready(()),
             Ok(read) => Seen::NotYet(read),
             Err(error) => Seen::NotYet(error.to_string()),
-        });
-    let observed = arrived.await.map_or_else(|late| late.last_seen, |()| "the same values".to_owned());
+        };
+        if let Err(late) = lab.wait("the values to arrive at a replica", ARRIVAL, look).await {
+            observed = late.last_seen;
+        }
+    }
     if !lab.check("data.read-back", Judgement::equal("the same values", observed)) {
         return Ok(());
     }
 
     // 2. Lag, by marks of our own.
-    let lags = replication_lag(lab, &reader).await?;
+    let lags = replication_lag(lab, &direct).await?;
     lab.check("data.lag", lag_within(Duration::from_millis(100), &lags));
 
     // 3. A burst.
@@ -49,25 +59,30 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
         burst.cmd("SET").arg(format!("burst:{index}")).arg(value).ignore();
     }
     primary.patient(Duration::from_secs(20)).pipeline(&burst).await?;
-    let reader = reader.patient(Duration::from_secs(20));
-    let same = lab.wait("the burst to arrive at a replica", Duration::from_secs(5), async || {
-        let mut keys: Vec<String> = vec!["MGET".to_owned()];
-        keys.extend((0..BURST).map(|index| format!("burst:{index}")));
-        let words: Vec<&str> = keys.iter().map(String::as_str).collect();
-        match reader.ask::<Vec<Option<String>>>(&words).await {
-            Ok(read) => {
-                match read.iter().zip(&values).filter(|(read, value)| read.as_ref() == Some(value)).count() {
-                    all if all == values.len() => Seen::Ready(()),
-                    some => Seen::NotYet(format!("{some} of {BURST}")),
-                }
-            }
-            Err(error) => Seen::NotYet(error.to_string()),
-        }
-    });
     let all = format!("{BURST} of {BURST}");
-    let observed = same.await.map_or_else(|late| late.last_seen, |()| all.clone());
+    let mut observed = all.clone();
+    for replica in &replicas {
+        let reader = lab.client_of(replica).patient(Duration::from_secs(20));
+        let look = async || match arrived(&reader, &values).await {
+            Ok(count) if count == values.len() => Seen::Ready(()),
+            Ok(count) => Seen::NotYet(format!("{count} of {BURST}")),
+            Err(error) => Seen::NotYet(error.to_string()),
+        };
+        if let Err(late) = lab.wait("the burst to arrive at a replica", Duration::from_secs(5), look).await {
+            observed = late.last_seen;
+        }
+    }
     lab.check("data.burst", Judgement::equal(all, observed));
     Ok(())
+}
+
+/// How many of the burst's values a node has.
+async fn arrived(reader: &Client, values: &[String]) -> Result<usize, StepError> {
+    let mut keys: Vec<String> = vec!["MGET".to_owned()];
+    keys.extend((0..values.len()).map(|index| format!("burst:{index}")));
+    let words: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let read: Vec<Option<String>> = reader.ask(&words).await?;
+    Ok(read.iter().zip(values).filter(|(read, value)| read.as_ref() == Some(value)).count())
 }
 
 async fn read_back(reader: &Client) -> Result<String, StepError> {
@@ -83,10 +98,10 @@ const MARK_EVERY: Duration = Duration::from_millis(5);
 /// Often enough for a hundred milliseconds, seldom enough not to be what keeps the machine busy.
 const READ_EVERY: Duration = Duration::from_millis(1);
 
-/// Writes marks through the primary endpoint on a fixed schedule, and looks for the latest through
-/// `reader`, and at the primary for comparison: a mark's lag runs from its acknowledgement to the first
-/// read that shows it or a later one.
-pub(crate) async fn replication_lag(lab: &Lab, reader: &Client) -> Result<Lags, StepError> {
+/// Writes a mark through the primary endpoint every 5 ms, as long as it answers, and looks for the latest
+/// at each of `replicas`, and at the primary for comparison: a mark's lag runs from its acknowledgement to
+/// the first read that shows it or a later one.
+pub(crate) async fn replication_lag(lab: &Lab, replicas: &[Client]) -> Result<Vec<Lags>, StepError> {
     lab.doing("measuring the replication lag");
     let (writer, primary) = (lab.primary_client().patient(ARRIVAL), lab.primary_client().patient(ARRIVAL));
     let write = async {
@@ -99,14 +114,18 @@ pub(crate) async fn replication_lag(lab: &Lab, reader: &Client) -> Result<Lags, 
         }
         Ok::<_, StepError>(acknowledged)
     };
-    let (acknowledged, at_replica, at_primary) =
-        tokio::try_join!(write, sightings(reader), sightings(&primary))?;
+    let at_replicas = try_join_all(replicas.iter().map(sightings));
+    let (acknowledged, at_replicas, at_primary) = tokio::try_join!(write, at_replicas, sightings(&primary))?;
     let lags = |seen: &[Instant]| -> Vec<Duration> {
         let both = acknowledged.iter().zip(seen);
         both.map(|(written, seen)| seen.saturating_duration_since(*written)).collect()
     };
-    let missing = acknowledged.len() - at_replica.len();
-    Ok(Lags { at_replica: lags(&at_replica), at_primary: lags(&at_primary), missing })
+    let of_replica = |seen: &Vec<Instant>| Lags {
+        at_replica: lags(seen),
+        at_primary: lags(&at_primary),
+        missing: acknowledged.len() - seen.len(),
+    };
+    Ok(at_replicas.iter().map(of_replica).collect())
 }
 
 /// When each mark, or a later one, was first seen; shorter if not all of them ever were.

@@ -1,9 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use failover_lab::{
     Lab, StepError,
     docker::{Fault, FaultKind, Node},
-    group::NODE_GROUP,
+    group::{GroupEvent, NODE_GROUP},
     replicated,
     wait::{Seen, pass},
     writer,
@@ -63,20 +63,21 @@ async fn failover(lab: &mut Lab) -> Outcome {
     // 5. Redundancy.
     let returned = wait_for_return(lab, &old, &new).await;
     if lab.check("failover.old-primary-returns", happened("it follows the new primary", returned)) {
-        let redundant = wait_for_redundancy(lab, &new).await;
+        let redundant =
+            stage(lab, &old, "two replicas to be online", |failover| failover.restored.is_some()).await;
         lab.check("failover.redundant", happened("two replicas are online", redundant));
         let expected = expected_events(lab.case(), &old, &new);
         let events = wait_for_events(lab, expected.len()).await;
         lab.check("failover.events", Judgement::equal(expected.join("; "), events.join("; ")));
     }
     let writes = writer.stop().await;
-    report_loss(lab, &writes, &new).await?;
+    let kept = report_loss(lab, &writes, &new).await?;
     if let Some(fault) = fault {
         fault.heal().await?;
     }
 
     // 6. The stages, against their clocks.
-    judge_stages(lab, &old);
+    judge_stages(lab, &old, &kept);
     Ok(())
 }
 
@@ -152,40 +153,27 @@ async fn wait_for_return(lab: &Lab, old: &Node, new: &Node) -> Result<(), String
     result.map_err(|late| format!("not within {STAGE:?}: {}", late.last_seen))
 }
 
-async fn wait_for_redundancy(lab: &Lab, new: &Node) -> Result<(), String> {
-    let look = || async {
-        match new.info().await {
-            Ok(info) => match info.replicas().iter().filter(|replica| replica.state == "online").count() {
-                2 => Seen::Ready(()),
-                _ => Seen::NotYet(info.replication()),
-            },
-            Err(error) => Seen::NotYet(error.to_string()),
-        }
-    };
-    lab.wait("two replicas to be online", STAGE, look)
-        .await
-        .map(|()| lab.recorder().mark(|marks, now| marks.restored = Some(now)))
-        .map_err(|late| format!("not within {STAGE:?}: {}", late.last_seen))
+/// An event as a reader of the events sees it: whose it is, and its text.
+fn told(event: &GroupEvent) -> String {
+    format!("{}: {}", event.source, event.message)
 }
 
 /// The documented texts; a failover that nobody asked for lacks the first.
 fn expected_events(case: Option<&str>, old: &Node, new: &Node) -> Vec<String> {
     let (old, new) = (old.id(), new.id());
     let completed = format!("Failover from primary node {old} to replica node {new} completed");
-    let asked = format!("Test Failover API called for node group {NODE_GROUP}");
     let all = [
-        asked,
-        completed.clone(),
-        completed,
-        format!("Recovering cache nodes {old}"),
-        format!("Finished recovery for cache nodes {old}"),
+        format!("replication-group: Test Failover API called for node group {NODE_GROUP}"),
+        format!("cache-cluster: {completed}"),
+        format!("replication-group: {completed}"),
+        format!("cache-cluster: Recovering cache nodes {old}"),
+        format!("cache-cluster: Finished recovery for cache nodes {old}"),
     ];
     all.into_iter().skip(usize::from(case != Some("test-failover"))).collect()
 }
 
 async fn wait_for_events(lab: &Lab, count: usize) -> Vec<String> {
-    let messages =
-        || -> Vec<String> { lab.group().events().into_iter().map(|event| event.message).collect() };
+    let messages = || -> Vec<String> { lab.group().events().iter().map(told).collect() };
     let look = || async {
         match messages().len() {
             there if there >= count => Seen::Ready(()),
@@ -198,8 +186,9 @@ async fn wait_for_events(lab: &Lab, count: usize) -> Vec<String> {
 }
 
 /// Acknowledged writes may be lost; what was lost is measured, never assumed.
-async fn report_loss(lab: &mut Lab, writes: &[Write], new: &Node) -> Result<(), StepError> {
-    let loss = loss(writes, &writer::found(new, writes).await?);
+async fn report_loss(lab: &mut Lab, writes: &[Write], new: &Node) -> Result<BTreeSet<u64>, StepError> {
+    let found = writer::found(new, writes).await?;
+    let loss = loss(writes, &found);
     let unanswered = writes.iter().filter(|write| write.outcome == WriteOutcome::Indeterminate).count();
     let note = format!(
         "of {} acknowledged; asynchronous replication may lose what no replica had; over {} of writes",
@@ -209,11 +198,12 @@ async fn report_loss(lab: &mut Lab, writes: &[Write], new: &Node) -> Result<(), 
     lab.measure("acknowledged writes lost", loss.lost as f64, "writes", &note);
     let note = format!("sent and not answered; {} of them turned out applied", loss.indeterminate_applied);
     lab.measure("indeterminate writes", unanswered as f64, "writes", &note);
-    Ok(())
+    Ok(found)
 }
 
-fn judge_stages(lab: &mut Lab, old: &Node) {
-    let Some(failover) = Failover::read(&lab.timeline(), old.id()) else { return };
+fn judge_stages(lab: &mut Lab, old: &Node, kept: &BTreeSet<u64>) {
+    let has = |sequence| kept.contains(&sequence);
+    let Some(failover) = Failover::read_kept(&lab.timeline(), old.id(), has) else { return };
     let clocks = clocks();
     if lab.case() != Some("test-failover") {
         lab.check("timing.detected", failover.detection(&clocks));

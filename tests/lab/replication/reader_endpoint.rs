@@ -3,11 +3,13 @@ use std::{collections::BTreeSet, time::Duration};
 use failover_lab::{
     Lab,
     client::{CallError, Client},
+    docker::PORT,
+    endpoint::{Caching, Resolver},
     replicated,
     wait::pass,
 };
 use lab_report::{evidence::EndpointName, judge::Judgement};
-use redis::Value;
+use redis::{Value, io::AsyncDNSResolver};
 
 use crate::step::{Outcome, step};
 
@@ -25,17 +27,8 @@ const READS: usize = 50;
 /// 3. One connection, used for half a second, stays on one replica.
 async fn reader_endpoint(lab: &mut Lab) -> Outcome {
     // 1. The names.
-    let records = lab.group().records();
-    let unresolved = [EndpointName::Primary, EndpointName::Reader]
-        .into_iter()
-        .filter(|name| records.targets(*name).is_empty());
-    let unresolved: Vec<String> = unresolved.map(|name| records.name(name)).collect();
-    let observed = if unresolved.is_empty() {
-        "both resolve".to_owned()
-    } else {
-        format!("no address: {}", unresolved.join(", "))
-    };
-    lab.check("endpoints.resolve", Judgement::equal("both resolve", observed));
+    let observed = unresolved(lab).await;
+    lab.check("endpoints.resolve", Judgement::equal("both resolve to nodes of the group", observed));
 
     // 2. New clients.
     let primary = identity(&lab.group().primary().ask::<String>(&["INFO", "server"]).await?);
@@ -71,6 +64,26 @@ async fn reader_endpoint(lab: &mut Lab) -> Outcome {
         if broken { "the connection broke".to_owned() } else { format!("{} replica", answers.len()) };
     lab.check("reader.sticky", Judgement::equal("1 replica", observed));
     Ok(())
+}
+
+/// Resolves both names as a client does.
+async fn unresolved(lab: &Lab) -> String {
+    let records = lab.group().records();
+    let nodes: Vec<_> = lab.group().nodes().iter().map(|node| node.reach()).collect();
+    let mut wrong = Vec::new();
+    for name in [EndpointName::Primary, EndpointName::Reader].map(|name| records.name(name)) {
+        let resolver = Resolver::new(records, Caching::ByTtl);
+        match resolver.resolve(&name, PORT).await {
+            Ok(addresses) => {
+                let addresses: Vec<_> = addresses.collect();
+                if addresses.is_empty() || !addresses.iter().all(|address| nodes.contains(address)) {
+                    wrong.push(format!("{name} resolves to {addresses:?}"));
+                }
+            }
+            Err(error) => wrong.push(format!("{name}: {error}")),
+        }
+    }
+    if wrong.is_empty() { "both resolve to nodes of the group".to_owned() } else { wrong.join(", ") }
 }
 
 /// The role and identity behind a new client's connection. A connection that is closed before it

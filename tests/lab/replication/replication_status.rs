@@ -65,7 +65,11 @@ async fn replication_status(lab: &mut Lab) -> Outcome {
                 }
                 Ok(info) => {
                     let mut online = info.replicas().into_iter().filter(|replica| replica.state == "online");
-                    match online.find(|replica| replica.offset < end) {
+                    let online: Vec<_> = online.by_ref().collect();
+                    if online.is_empty() {
+                        return Seen::NotYet("no replica is online".to_owned());
+                    }
+                    match online.iter().find(|replica| replica.offset < end) {
                         None => Seen::Ready(()),
                         Some(behind) => {
                             Seen::NotYet(format!("a replica stays {} bytes behind", end - behind.offset))

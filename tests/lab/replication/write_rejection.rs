@@ -1,7 +1,7 @@
 use failover_lab::{Lab, client::CallError, replicated};
 use lab_report::judge::Judgement;
 
-use crate::step::{Outcome, step};
+use crate::step::{Outcome, alike, step};
 
 step!("q5", "write-rejection", replicated(2), write_rejection);
 
@@ -10,14 +10,17 @@ pub(crate) const READONLY: &str = "READONLY You can't write against a read only 
 
 /// Replicas refuse writes, the primary takes them.
 ///
-/// 1. A write through the reader is refused, in these very words.
+/// 1. A write through the reader, and at every replica, is refused, in these very words.
 /// 2. The same write through the primary endpoint is acknowledged.
 async fn write_rejection(lab: &mut Lab) -> Outcome {
     let write = ["SET", "who-may-write", "the primary"];
 
     // 1. Through the reader.
-    let answer = lab.reader_client().ask::<String>(&write).await;
-    lab.check("write.readonly-error", Judgement::equal(READONLY, words(answer)));
+    let mut answers = vec![("reader".to_owned(), words(lab.reader_client().ask(&write).await))];
+    for replica in lab.group().replicas() {
+        answers.push((replica.id().to_string(), words(lab.client_of(&replica).ask(&write).await)));
+    }
+    lab.check("write.readonly-error", Judgement::equal(READONLY, alike(answers)));
 
     // 2. Through the primary endpoint.
     let answer = lab.primary_client().ask::<String>(&write).await;

@@ -5,9 +5,9 @@ use lab_report::judge::Judgement;
 
 use super::{
     clocks,
-    seen::{alike, happened, replaced, stage},
+    seen::{happened, replaced, stage},
 };
-use crate::step::{Outcome, step};
+use crate::step::{Outcome, alike, step};
 
 step!("sentinel", "as-configured", sentinels(3).replicas(2).unshortened(), as_configured);
 

@@ -1,8 +1,7 @@
 use failover_lab::{Lab, Sentinels, docker::Node, sentinel::Flag, sentinels, topology::sentinels::NAME};
 use lab_report::judge::Judgement;
 
-use super::seen::alike;
-use crate::step::{Outcome, step};
+use crate::step::{Outcome, alike, step};
 
 step!("sentinel", "discovery", sentinels(3).replicas(2), discovery);
 

@@ -3,8 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use failover_lab::{Lab, Sentinels, StepError, docker::Node, sentinels, wait::Seen};
 use lab_report::judge::Judgement;
 
-use super::seen::alike;
-use crate::step::{Outcome, step};
+use crate::step::{Outcome, alike, step};
 
 step!("sentinel", "health", sentinels(3).replicas(2), health);
 

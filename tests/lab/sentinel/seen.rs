@@ -88,11 +88,3 @@ pub(super) async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -
     let what = format!("{} to follow {}", node.id(), primary.id());
     lab.wait(&what, STAGE, look).await.map_err(|late| format!("not within {STAGE:?}: {}", late.last_seen))
 }
-
-/// What is the same for all, or each by name where it is not.
-pub(super) fn alike(seen: Vec<(String, String)>) -> String {
-    match seen.split_first() {
-        Some(((_, first), rest)) if rest.iter().all(|(_, other)| other == first) => first.clone(),
-        _ => seen.into_iter().map(|(who, what)| format!("{who}: {what}")).collect::<Vec<_>>().join("; "),
-    }
-}

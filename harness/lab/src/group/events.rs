@@ -18,6 +18,15 @@ pub enum SourceType {
     CacheCluster,
 }
 
+impl std::fmt::Display for SourceType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::ReplicationGroup => "replication-group",
+            Self::CacheCluster => "cache-cluster",
+        })
+    }
+}
+
 /// One event, as DescribeEvents lists it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupEvent {

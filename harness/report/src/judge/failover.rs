@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Judgement, Limits};
 use crate::{
-    evidence::{At, EndpointName, Outcome, Role, Timeline},
+    evidence::{At, EndpointName, Outcome, Role, RoleChange, Timeline},
     ids::NodeId,
 };
 
@@ -48,13 +48,22 @@ pub struct Clocks {
     pub write_every: Duration,
     /// A role is asked for this often.
     pub observe_every: Duration,
+    /// A node's figures are asked for this often.
+    pub sample_every: Duration,
     /// What a busy machine may add to each stage: threads wait for a processor.
     pub scheduling: Duration,
 }
 
 impl Failover {
-    /// Reads the first failover off a timeline; none if nothing began.
+    /// Reads the first failover off a timeline; none if nothing began. The first write is the first that
+    /// was acknowledged once the name had moved.
     pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
+        Self::read_kept(timeline, old, |_| true)
+    }
+
+    /// The same; but of the acknowledged writes only those count that the new primary has, which `kept`
+    /// says by their sequence number: an acknowledgement of the old one restores nothing.
+    pub fn read_kept(timeline: &Timeline, old: &NodeId, kept: impl Fn(u64) -> bool) -> Option<Self> {
         let fault = timeline.faults.first();
         let began = fault.map(|fault| fault.from).or(timeline.marks.requested)?;
         let uncertainty = fault.map_or(Duration::ZERO, |fault| fault.in_effect.since(fault.from));
@@ -69,7 +78,7 @@ impl Failover {
             let done = timeline
                 .writes
                 .iter()
-                .filter(|write| write.outcome == Outcome::Acknowledged)
+                .filter(|write| write.outcome == Outcome::Acknowledged && kept(write.sequence))
                 .map(|write| write.done);
             done.filter(|done| *done >= moved.at).min()
         });
@@ -82,7 +91,7 @@ impl Failover {
             promoted: promotion.map(|change| change.at),
             repointed: repointed.map(|change| change.at),
             first_write,
-            restored: timeline.marks.restored.filter(|at| *at >= began),
+            restored: promotion.and_then(|promotion| restored(timeline, old, promotion)),
         })
     }
 
@@ -142,7 +151,7 @@ impl Failover {
             what: "redundancy restored",
             floor: Duration::ZERO,
             ceiling: Duration::from_secs(4) + clocks.scheduling * 2,
-            resolution: Duration::from_millis(10),
+            resolution: clocks.sample_every,
             formula: "container start (≤ 2 s) + a replica's reconnect (cron, 1 s) + full sync of a small dataset (≤ 1 s) + 2 × scheduling",
         };
         Judgement::within(limits, self.restored.zip(self.promoted).map(|(at, from)| at.since(from)))
@@ -154,11 +163,25 @@ impl Failover {
     }
 }
 
+/// When the new primary's own figures first listed as many replicas online as the old one's ever had.
+fn restored(timeline: &Timeline, old: &NodeId, promotion: &RoleChange) -> Option<At> {
+    let of = |node: &NodeId| {
+        let node = node.clone();
+        timeline.samples.iter().filter(move |sample| sample.node == node)
+    };
+    let before = of(old)
+        .filter(|sample| sample.at < promotion.at)
+        .filter_map(|sample| sample.replicas_online)
+        .max()?;
+    let mut after = of(&promotion.node).filter(|sample| sample.at >= promotion.at);
+    after.find(|sample| sample.replicas_online.is_some_and(|online| online >= before)).map(|sample| sample.at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        evidence::{EndpointChange, FaultWindow, RoleChange, Write},
+        evidence::{EndpointChange, FaultWindow, Sample, Write},
         verdict::Verdict,
     };
 
@@ -170,6 +193,7 @@ mod tests {
         patience: Duration::from_millis(250),
         write_every: Duration::from_millis(10),
         observe_every: Duration::from_millis(10),
+        sample_every: Duration::from_millis(50),
         scheduling: Duration::from_millis(200),
     };
 
@@ -210,8 +234,25 @@ mod tests {
             ..Timeline::default()
         };
         timeline.marks.detected = Some(at(2030));
-        timeline.marks.restored = Some(at(3000));
+        timeline.samples =
+            vec![listing("lab-001", 900, 2), listing("lab-002", 2500, 1), listing("lab-002", 3000, 2)];
         timeline
+    }
+
+    /// A primary that lists so many replicas online.
+    fn listing(node: &str, millis: u64, online: u64) -> Sample {
+        Sample {
+            at: at(millis),
+            node: node.into(),
+            role: Role::Primary,
+            connections: 1,
+            commands: 0,
+            cpu_seconds: 0.0,
+            memory_bytes: 1,
+            offset: 0,
+            lag_bytes: None,
+            replicas_online: Some(online),
+        }
     }
 
     #[test]
@@ -245,6 +286,20 @@ mod tests {
         timeline.writes[1].outcome = Outcome::Acknowledged;
         let failover = Failover::read(&timeline, &NodeId::from("lab-001")).unwrap();
         assert_eq!(failover.first_write, Some(at(2070)));
+    }
+
+    #[test]
+    fn a_write_that_the_new_primary_does_not_have_restores_nothing() {
+        let mut timeline = timeline();
+        timeline.writes.push(Write {
+            sequence: 3,
+            intended: at(2080),
+            done: at(2090),
+            ..timeline.writes[2].clone()
+        });
+        let old = NodeId::from("lab-001");
+        let failover = Failover::read_kept(&timeline, &old, |sequence| sequence != 2).unwrap();
+        assert_eq!(failover.first_write, Some(at(2090)));
     }
 
     #[test]

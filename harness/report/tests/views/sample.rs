@@ -262,7 +262,7 @@ fn timeline() -> Timeline {
         samples: samples(),
         announcements: Vec::new(),
         advertised: Vec::new(),
-        marks: Marks { requested: None, detected: Some(at(2.05)), restored: Some(at(3.4)) },
+        marks: Marks { requested: None, detected: Some(at(2.05)) },
     }
 }
 
@@ -317,6 +317,8 @@ fn samples() -> Vec<Sample> {
                 commands,
                 cpu_seconds: 0.1 + seconds / 7.0,
                 memory_bytes: 1_572_864 + u64::from(tick as u32) * 512,
+                offset: 0,
+                replicas_online: None,
                 lag_bytes: (place > 0).then_some(u64::from(tick as u32 % 3) * 64),
             });
         }

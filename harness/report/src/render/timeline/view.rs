@@ -110,7 +110,6 @@ fn last_event(timeline: &Timeline, start: f64) -> f64 {
         .chain(timeline.roles.iter().map(|change| change.at))
         .chain(timeline.endpoints.iter().map(|change| change.at))
         .chain(timeline.faults.iter().flat_map(|fault| [Some(fault.from), fault.until]).flatten())
-        .chain(timeline.marks.restored)
         .chain(troubled.map(|write| write.intended));
     all.map(seconds).fold(start, f64::max)
 }
