@@ -49,8 +49,23 @@ const REPLICATION: [&dyn AnyStep; 17] = [
     &clean_up::STEP,
 ];
 
-const SENTINEL: [&dyn AnyStep; 5] =
-    [&discovery::STEP, &as_configured::STEP, &health::STEP, &sentinel_failover::STEP, &restore::STEP];
+const SENTINEL: [&dyn AnyStep; 15] = [
+    &discovery::STEP,
+    &as_configured::STEP,
+    &health::STEP,
+    &sentinel_failover::STEP,
+    &restore::STEP,
+    &replica_priority::STEP,
+    &priority_zero::STEP,
+    &larger_offset::STEP,
+    &stale_replica::STEP,
+    &quorum::STEP,
+    &authority::STEP,
+    &split_brain::STEP,
+    &min_replicas::STEP,
+    &manual_failover::STEP,
+    &handover::STEP,
+];
 
 /// A set-up that is wrong on purpose.
 #[derive(Debug, Deserialize)]

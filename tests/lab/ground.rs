@@ -12,6 +12,12 @@ mod endpoints;
 mod faults;
 /// The manager's limits, refusals, and what it does about a dead replica.
 mod manager;
+/// A split cuts what it says and nothing else; a client can be on either side.
+mod partitions;
+/// Lossy, slow and late links.
+mod poor_links;
+/// Raw probes: what passes between whom, and in which direction.
+mod posts;
 /// What a node keeps when its server comes back: its address, and nothing else.
 mod restarts;
 

@@ -61,6 +61,27 @@ mod sentinel {
     /// The primary is lost and the sentinels promote a replica.
     pub(crate) mod sentinel_failover;
 
+    /// A quorum of one is enough to agree, and not enough to act.
+    pub(crate) mod authority;
+    /// `FAILOVER TO` waits for the replica, and loses nothing.
+    pub(crate) mod handover;
+    /// Of two replicas with one priority the one with more of the data is promoted.
+    pub(crate) mod larger_offset;
+    /// `SENTINEL FAILOVER` replaces a healthy primary under load.
+    pub(crate) mod manual_failover;
+    /// With `min-replicas-to-write` a primary that is cut off stops acknowledging.
+    pub(crate) mod min_replicas;
+    /// A replica with priority 0 is never promoted.
+    pub(crate) mod priority_zero;
+    /// Without a quorum nobody is promoted.
+    pub(crate) mod quorum;
+    /// Of two equal replicas the one with the lower priority number is promoted.
+    pub(crate) mod replica_priority;
+    /// A primary that is cut off with a client goes on acknowledging what will be lost.
+    pub(crate) mod split_brain;
+    /// A replica that was cut off for too long is not promoted.
+    pub(crate) mod stale_replica;
+
     /// What the steps look for.
     mod seen;
 

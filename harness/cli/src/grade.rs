@@ -146,12 +146,13 @@ fn start_seed() -> u64 {
         .map_or(0, |now| u64::from(now.subsec_nanos()))
 }
 
-/// Sweeps what dead runs left, makes sure of the image, and names a new run.
+/// Sweeps what dead runs left, makes sure of the images, and names a new run.
 async fn begin_run(engine: &Engine, seed: u64, rerun: String) -> Result<Run, Failure> {
     let spinner = Spinner::start("preparing");
     let api = connect::connect().await?;
     sweep_dead(&api, Kept::Stay).await?;
     let image = image::ensure(&api, engine, &|line| spinner.say(line)).await?;
+    image::tools(&api, &|line| spinner.say(line)).await?;
     let host = host(&api).await;
     spinner.finish(&format!("{engine}: {} ({})", image.reference, image.origin));
     Ok(Run {

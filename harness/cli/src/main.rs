@@ -47,7 +47,7 @@ enum Command {
         /// The run's folder below `target/lab/runs`; the newest if not given.
         run: Option<String>,
     },
-    /// Make the engine image and begin a run: what the test suite does first.
+    /// Make the images and begin a run: what the test suite does first.
     #[command(hide = true)]
     Prepare,
 }

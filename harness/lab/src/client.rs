@@ -1,7 +1,7 @@
 //! A client of an endpoint, as an application would be: it resolves a name, keeps a connection, and
 //! decides what to do when that breaks.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lab_report::evidence::{EndpointName, Outcome};
 use redis::{
@@ -11,7 +11,7 @@ use redis::{
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
-    docker::{Node, PORT},
+    docker::{Node, PORT, Relay},
     endpoint::{Caching, Records, Resolver},
     sentinel::Discovery,
 };
@@ -43,6 +43,8 @@ pub enum Vantage {
     /// Where this process runs.
     #[default]
     Host,
+    /// In a place of its own on the lab's network.
+    Relay(Arc<Relay>),
 }
 
 impl Vantage {
@@ -50,6 +52,7 @@ impl Vantage {
     pub fn reach(&self, node: &Node) -> SocketAddr {
         match self {
             Self::Host => node.reach(),
+            Self::Relay(relay) => relay.reach(node.id()),
         }
     }
 }

@@ -88,14 +88,15 @@ pub async fn examine(engine: &Engine) -> Vec<Finding> {
     };
     match reached {
         Ok(docker) => {
-            let (container_engine, (image, registry), addressing, leftovers) = futures_util::join!(
+            let (container_engine, (image, registry), tools, addressing, leftovers) = futures_util::join!(
                 container_engine(&docker),
                 images(&docker, engine),
+                tools(&docker),
                 addressing(&docker, &info),
                 leftovers(&docker)
             );
             let mut findings =
-                vec![container_engine, image, registry, disk(&info), memory(&info), nextest().await];
+                vec![container_engine, image, registry, tools, disk(&info), memory(&info), nextest().await];
             findings.extend(kernel::examine(info.kernel_version.as_deref()).await);
             findings.extend([addressing, leftovers]);
             findings
@@ -105,7 +106,7 @@ pub async fn examine(engine: &Engine) -> Vec<Finding> {
                 Finding::warn(name, "unknown without a container engine", "start the container engine first")
             };
             let mut findings = vec![Finding::fail("container engine", detail, hint)];
-            findings.extend(["engine image", "registry", "disk", "memory"].map(unknown));
+            findings.extend(["engine image", "registry", "tools image", "disk", "memory"].map(unknown));
             findings.push(nextest().await);
             findings.extend(kernel::NAMES.map(unknown));
             findings.extend(["addressing", "leftovers"].map(unknown));
@@ -192,6 +193,17 @@ async fn images(docker: &Docker, engine: &Engine) -> (Finding, Finding) {
         ),
     };
     (image, registry)
+}
+
+/// What partitions and relays run. Where it is made from depends on the registry, which has its own line.
+async fn tools(docker: &Docker) -> Finding {
+    const NAME: &str = "tools image";
+    match tokio::time::timeout(PATIENCE, image::tools_present(docker)).await {
+        Ok(Ok(Some(name))) => Finding::ok(NAME, name),
+        Ok(Ok(None)) => Finding::ok(NAME, "will be built from Debian's packages, in a minute or two"),
+        Ok(Err(error)) => Finding::warn(NAME, error.to_string(), error.hint()),
+        Err(_) => Finding::warn(NAME, "unknown: no answer", "see whether `docker images` answers"),
+    }
 }
 
 fn disk(info: &SystemInfo) -> Finding {

@@ -1,8 +1,12 @@
-//! The engine's image: used if it is there, else pulled, else built from Debian's packages.
+//! Images: used if they are there, else pulled, else built from Debian's packages.
+//!
+//! There are the engine's, which nodes run, and the tools', which everything runs that acts on a lab's
+//! network from beside the nodes.
 
 mod bootstrap;
 mod build;
 mod error;
+mod layer;
 mod lock;
 mod narrate;
 mod pull;
@@ -14,14 +18,20 @@ use lab_report::report::Image;
 
 use crate::engine::Engine;
 
+use build::Base;
+use layer::Layer;
+
 pub use error::ImageError;
 
-/// On a built image: the engine it holds.
+/// On a built image: the engine it holds, or `tools`.
 pub const IMAGE_LABEL: &str = "failover-lab.image";
 /// On a built image and its base: the Debian suite.
 pub const SUITE_LABEL: &str = "failover-lab.suite";
 /// On a built image and its base: what it was made from, so that a change makes it anew.
 pub const RECIPE_LABEL: &str = "failover-lab.recipe";
+
+/// A registry's Debian, for the tools' image: spares making one.
+const DEBIAN: &str = "docker.io/library/debian:bookworm-slim";
 
 /// Makes sure that the engine's image is there, and says which one it is.
 ///
@@ -46,9 +56,60 @@ pub async fn ensure(
     }
     if let pull::Outcome::NoRegistry(why) = pull::pull(docker, engine.registry_image(), progress).await? {
         progress(&format!("no registry for {engine}: {why}"));
-        build::build(docker, engine, &why, progress).await?;
+        let base = Base::MadeHere { registry: why };
+        build::build(docker, &Layer::of_engine(engine), base, progress).await?;
     }
-    present(docker, engine).await?.ok_or_else(|| ImageError::Gone { engine: engine.to_string() })
+    present(docker, engine).await?.ok_or_else(|| ImageError::Gone { subject: engine.to_string() })
+}
+
+/// Makes sure that the tools' image is there, and returns its name. The same is true of it as of the
+/// engine's image, except that only what it is built on can be pulled.
+///
+/// # Errors
+/// It cannot be built.
+pub async fn tools(docker: &Docker, progress: &(dyn Fn(&str) + Send + Sync)) -> Result<String, ImageError> {
+    let layer = Layer::of_tools();
+    if built(docker, &layer).await?.is_some() {
+        return Ok(layer.name);
+    }
+    let _lock = lock::acquire("the image of the tools", progress).await?;
+    // Whoever held the lock may have made it.
+    if built(docker, &layer).await?.is_none() {
+        let base = base_of_tools(docker, &layer, progress).await?;
+        build::build(docker, &layer, base, progress).await?;
+    }
+    match built(docker, &layer).await? {
+        Some(_) => Ok(layer.name),
+        None => Err(ImageError::Gone { subject: layer.subject }),
+    }
+}
+
+/// Whatever Debian is there already; else a registry's, which is pulled sooner than one is made.
+async fn base_of_tools(
+    docker: &Docker,
+    layer: &Layer,
+    progress: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Base, ImageError> {
+    if inspect(docker, DEBIAN).await?.is_some() {
+        return Ok(Base::Image(DEBIAN.to_owned()));
+    }
+    if build::has_base(docker, &layer.suite).await? {
+        return Ok(Base::MadeHere { registry: "not asked".to_owned() });
+    }
+    let registry = match pull::pull(docker, DEBIAN, progress).await {
+        Ok(pull::Outcome::Pulled) => return Ok(Base::Image(DEBIAN.to_owned())),
+        // A registry that has engines and no Debian is no reason to give up.
+        Ok(pull::Outcome::NoRegistry(why)) | Err(ImageError::NoSuchImage { message: why, .. }) => why,
+        Err(error) => return Err(error),
+    };
+    progress(&format!("no registry for {DEBIAN}: {registry}"));
+    Ok(Base::MadeHere { registry })
+}
+
+/// The name of the tools' image, if it is already there.
+pub(crate) async fn tools_present(docker: &Docker) -> Result<Option<String>, ImageError> {
+    let layer = Layer::of_tools();
+    Ok(built(docker, &layer).await?.map(|_| layer.name))
 }
 
 /// The engine's image, if it is already there.
@@ -56,14 +117,16 @@ pub async fn present(docker: &Docker, engine: &Engine) -> Result<Option<Image>, 
     if let Some(found) = inspect(docker, engine.registry_image()).await? {
         return Ok(Some(describe(engine.registry_image(), &found, engine)));
     }
-    let local = engine.local_image();
-    Ok(inspect(docker, &local)
-        .await?
-        .filter(|found| {
-            // One that somebody else made under this name is used as it is; an outdated one of ours is not.
-            label(found, IMAGE_LABEL).is_none() || label(found, RECIPE_LABEL) == Some(&build::recipe(engine))
-        })
-        .map(|found| describe(&local, &found, engine)))
+    let layer = Layer::of_engine(engine);
+    Ok(built(docker, &layer).await?.map(|found| describe(&layer.name, &found, engine)))
+}
+
+/// The layer's image, if it is there.
+async fn built(docker: &Docker, layer: &Layer) -> Result<Option<ImageInspect>, ImageError> {
+    Ok(inspect(docker, &layer.name).await?.filter(|found| {
+        // One that somebody else made under this name is used as it is; an outdated one of ours is not.
+        label(found, IMAGE_LABEL).is_none() || label(found, RECIPE_LABEL) == Some(&layer.recipe)
+    }))
 }
 
 /// What a registry says when it is asked for an image without pulling it.

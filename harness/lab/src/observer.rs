@@ -21,6 +21,8 @@ use crate::{
 
 /// A role is asked for this often; with the answer's way a promotion is seen within 20 ms.
 pub const ROLE_EVERY: Duration = Duration::from_millis(10);
+/// Often enough for a picture.
+const GLANCE_EVERY: Duration = Duration::from_millis(200);
 /// A node that does not answer within this is unreachable.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -37,9 +39,14 @@ impl Observer {
         Self { tasks: JoinSet::new(), recorder: recorder.clone(), monitor: monitor.clone() }
     }
 
+    /// Begins to watch whether a node is there, and nothing else: a sentinel's role never changes.
+    pub fn glance(&mut self, node: &Arc<Node>) {
+        self.tasks.spawn(watch_role(Arc::clone(node), self.recorder.clone(), GLANCE_EVERY));
+    }
+
     /// Begins to watch a node.
     pub fn watch(&mut self, node: &Arc<Node>) {
-        self.tasks.spawn(watch_role(Arc::clone(node), self.recorder.clone()));
+        self.tasks.spawn(watch_role(Arc::clone(node), self.recorder.clone(), ROLE_EVERY));
         self.tasks.spawn(sample(Arc::clone(node), self.recorder.clone(), self.monitor.clone()));
     }
 }
@@ -69,12 +76,12 @@ impl Probe {
     }
 }
 
-async fn watch_role(node: Arc<Node>, recorder: Recorder) {
+async fn watch_role(node: Arc<Node>, recorder: Recorder, every: Duration) {
     let command = redis::cmd("ROLE");
     let id = node.id().clone();
     let mut probe = Probe::new(node);
     let mut last = None;
-    let mut ticks = interval(ROLE_EVERY);
+    let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

@@ -1,6 +1,7 @@
 //! The one clock of a step, and what is written down on it.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
@@ -29,11 +30,17 @@ const TOLD: [&str; 7] = [
 pub struct Recorder {
     zero: Instant,
     timeline: Arc<Mutex<Timeline>>,
+    on_links: Arc<Mutex<BTreeSet<FaultId>>>,
 }
+
+/// A fault that is on record: its place in the timeline. A node can have several at once, and each ends
+/// by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FaultId(usize);
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { zero: Instant::now(), timeline: Arc::default() }
+        Self { zero: Instant::now(), timeline: Arc::default(), on_links: Arc::default() }
     }
 }
 
@@ -64,23 +71,51 @@ impl Recorder {
         self.write().endpoints.push(EndpointChange { at, endpoint, targets });
     }
 
-    pub(crate) fn fault(&self, fault: FaultWindow) {
+    /// Something is wrong with a node.
+    pub(crate) fn fault(&self, fault: FaultWindow) -> FaultId {
         let mut timeline = self.write();
         let text = format!("{} {}", fault.kind, fault.node);
         timeline.events.push(Event { at: fault.from, source: Source::Fault, text });
         timeline.faults.push(fault);
+        FaultId(timeline.faults.len() - 1)
     }
 
-    /// Every fault of the node ends now.
-    pub(crate) fn healed(&self, node: &NodeId) {
+    /// Something is wrong with links, which is `text` in words. Each of `faults` is a node that it hits.
+    pub(crate) fn fault_of_links(&self, from: At, text: String, faults: Vec<FaultWindow>) -> Vec<FaultId> {
+        let mut timeline = self.write();
+        timeline.events.push(Event { at: from, source: Source::Fault, text });
+        let first = timeline.faults.len();
+        timeline.faults.extend(faults);
+        let ids: Vec<FaultId> = (first..timeline.faults.len()).map(FaultId).collect();
+        self.on_links.lock().expect("no panic while held").extend(&ids);
+        ids
+    }
+
+    /// The node is back, from whatever was wrong with it. What is wrong with its links goes on: that is
+    /// as much at the other end.
+    pub(crate) fn came_back(&self, node: &NodeId) {
+        let on_links = self.on_links.lock().expect("no panic while held").clone();
+        self.end(|id, fault| &fault.node == node && !on_links.contains(&id));
+    }
+
+    /// These faults end now, and no others.
+    pub(crate) fn healed(&self, ids: &[FaultId]) {
+        self.end(|id, _| ids.contains(&id));
+    }
+
+    fn end(&self, which: impl Fn(FaultId, &FaultWindow) -> bool) {
         let at = self.now();
         let mut timeline = self.write();
-        let open = timeline.faults.iter_mut().filter(|fault| &fault.node == node && fault.until.is_none());
-        open.for_each(|fault| fault.until = Some(at));
+        for (place, fault) in timeline.faults.iter_mut().enumerate() {
+            if fault.until.is_none() && which(FaultId(place), fault) {
+                fault.until = Some(at);
+            }
+        }
     }
 
-    pub(crate) fn is_faulty(&self, node: &NodeId) -> bool {
-        self.write().faults.iter().any(|fault| &fault.node == node && fault.until.is_none())
+    /// It has not been healed, nor has the node come back from it.
+    pub(crate) fn lasts(&self, id: FaultId) -> bool {
+        self.write().faults[id.0].until.is_none()
     }
 
     /// Writes down an instant that only the caller knows.
@@ -140,5 +175,49 @@ impl Recorder {
 
     fn write(&self) -> MutexGuard<'_, Timeline> {
         self.timeline.lock().expect("no panic while the timeline is held")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(kind: &str, node: &str) -> FaultWindow {
+        let node = NodeId::from(node);
+        FaultWindow {
+            kind: kind.to_owned(),
+            node,
+            from: At::default(),
+            in_effect: At::default(),
+            until: None,
+        }
+    }
+
+    #[test]
+    fn a_node_that_comes_back_is_still_on_its_side_of_a_partition() {
+        let recorder = Recorder::default();
+        let partition = recorder.fault_of_links(
+            At::default(),
+            "partition a | b, c".to_owned(),
+            vec![window("partition", "a")],
+        );
+        let crash = recorder.fault(window("crash", "a"));
+        let other = recorder.fault(window("hold", "b"));
+
+        recorder.came_back(&NodeId::from("a"));
+        assert!(!recorder.lasts(crash));
+        assert!(recorder.lasts(partition[0]) && recorder.lasts(other));
+
+        recorder.healed(&partition);
+        assert!(!recorder.lasts(partition[0]));
+        assert!(recorder.lasts(other));
+    }
+
+    #[test]
+    fn of_two_faults_of_a_node_each_ends_by_itself() {
+        let recorder = Recorder::default();
+        let (hold, isolate) = (recorder.fault(window("hold", "a")), recorder.fault(window("isolate", "a")));
+        recorder.healed(&[hold]);
+        assert!(recorder.lasts(isolate) && !recorder.lasts(hold));
     }
 }

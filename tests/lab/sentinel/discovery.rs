@@ -21,9 +21,7 @@ async fn discovery(lab: &mut Lab<Sentinels>) -> Outcome {
         let of = |what: String| (sentinel.id().to_string(), what);
         let group = lab.deployment();
         let master = group.master(sentinel).await?;
-        let up = if master.is_only(Flag::Primary) { "up" } else { "not up" };
-        let named = if master.address() == primary { "the primary" } else { "another node" };
-        masters.push(of(format!("{named}, {up}")));
+        masters.push(of(if master.is_only(Flag::Primary) { "up" } else { "not up" }.to_owned()));
         let listed = group.replicas(sentinel).await?;
         let good =
             listed.iter().filter(|replica| replica.is_only(Flag::Replica) && replica.link_up()).count();
@@ -31,18 +29,22 @@ async fn discovery(lab: &mut Lab<Sentinels>) -> Outcome {
         let listed = group.others(sentinel).await?;
         let good = listed.iter().filter(|other| other.is_only(Flag::Sentinel)).count();
         others.push(of(format!("{} others, {good} up", listed.len())));
-        quorum.push(of(ckquorum(sentinel).await));
-        let answer: Vec<String> = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await?;
-        sent.push(of(
-            if answer == [primary.as_str(), "6379"] { "the primary" } else { "elsewhere" }.to_owned()
-        ));
+        // How many sentinels it counts is another claim's.
+        let answer = ckquorum(sentinel).await;
+        quorum.push(of(answer.split_once("Sentinels. ").map_or(answer.clone(), |(_, rest)| rest.to_owned())));
+        let answer = sentinel.ask::<Vec<String>>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await;
+        sent.push(of(match answer {
+            Ok(address) if address == [primary.as_str(), "6379"] => "the primary".to_owned(),
+            Ok(address) => address.join(":"),
+            Err(error) => error.to_string(),
+        }));
     }
 
     // 1. to 4.
-    lab.check("discovery.primary", Judgement::equal("the primary, up", alike(masters)));
+    lab.check("discovery.primary", Judgement::equal("up", alike(masters)));
     lab.check("discovery.replicas", Judgement::equal("2 replicas, 2 up", alike(replicas)));
     lab.check("discovery.sentinels", Judgement::equal("2 others, 2 up", alike(others)));
-    let enough = "OK 3 usable Sentinels. Quorum and failover authorization can be reached";
+    let enough = "Quorum and failover authorization can be reached";
     lab.check("discovery.quorum", Judgement::equal(enough, alike(quorum)));
 
     // 5. As a client sees it.

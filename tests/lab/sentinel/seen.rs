@@ -2,23 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use failover_lab::{Lab, Sentinels, StepError, docker::Node, wait::Seen};
-use lab_report::{
-    Verdict,
-    judge::{Election, Judgement},
+use failover_lab::{
+    Lab, Sentinels, StepError,
+    docker::Node,
+    sentinel::{Flag, Instance},
+    wait::Seen,
 };
+use lab_report::judge::{Election, Judgement};
 
 /// Far above every bound, and long enough for one election that fails and is tried again: twice the
 /// failover timeout of 5 s, and a second. A slow stage fails its bound and nothing else.
 pub(super) const STAGE: Duration = Duration::from_secs(15);
 
 /// The configuration epoch that the sentinels hold: the largest.
-pub(super) async fn epoch(lab: &Lab<Sentinels>) -> Result<u64, StepError> {
+pub(super) async fn epoch(lab: &Lab<Sentinels>) -> u64 {
     let mut largest = 0;
     for sentinel in lab.deployment().sentinels() {
-        largest = largest.max(lab.deployment().master(sentinel).await?.epoch());
+        // One that knows no primary has no epoch.
+        largest = largest.max(lab.deployment().master(sentinel).await.map_or(0, |master| master.epoch()));
     }
-    Ok(largest)
+    largest
 }
 
 pub(super) fn election(lab: &Lab<Sentinels>, old: &Node) -> Option<Election> {
@@ -61,9 +64,10 @@ pub(super) async fn others_follow(lab: &Lab<Sentinels>, old: &Node, new: &Node) 
 /// Waits until the leader is done, which it is only when every other replica has been told, and reads
 /// the whole failover off the timeline.
 pub(super) async fn replaced(lab: &Lab<Sentinels>, old: &Node) -> Result<Election, StepError> {
-    // One whose milestones are not all there is for the check of the milestones to say.
-    let _ = stage(lab, old, "the leader to be done", |election| election.in_order().verdict == Verdict::Pass)
-        .await;
+    // One that never is, is for the check of the milestones to say.
+    let done =
+        |election: &Election| election.milestones.last().is_some_and(|(last, _)| last == "+switch-master");
+    let _ = stage(lab, old, "the leader to be done", done).await;
     Ok(election(lab, old).ok_or("nothing began")?)
 }
 
@@ -87,4 +91,43 @@ pub(super) async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -
     };
     let what = format!("{} to follow {}", node.id(), primary.id());
     lab.wait(&what, STAGE, look).await.map_err(|late| format!("not within {STAGE:?}: {}", late.last_seen))
+}
+
+/// Whom the election made primary, in words.
+pub(super) fn chosen(election: &Election) -> String {
+    election.new.as_ref().map_or_else(|| "nobody is promoted".to_owned(), |new| format!("{new} is promoted"))
+}
+
+/// Writes at the primary what `late`, which cannot hear it, does not get, and waits until `ahead` has it
+/// and every sentinel knows the difference, and holds both to be eligible.
+pub(super) async fn behind(
+    lab: &Lab<Sentinels>,
+    primary: &Node,
+    ahead: &Node,
+    late: &Node,
+) -> Result<(), StepError> {
+    for key in 0..100 {
+        primary.ask::<()>(&["SET", &format!("behind:{key}"), &"x".repeat(100)]).await?;
+    }
+    let end = primary.info().await?.offset();
+    let of = |listed: &[Instance], node: &Node| {
+        let wanted = node.address().to_string();
+        let found =
+            listed.iter().find(|replica| replica.address() == wanted && replica.is_only(Flag::Replica));
+        found.and_then(|replica| replica.number::<u64>("slave-repl-offset"))
+    };
+    let look = || async {
+        for sentinel in lab.deployment().sentinels() {
+            let listed = match lab.deployment().replicas(sentinel).await {
+                Ok(listed) => listed,
+                Err(error) => return Seen::NotYet(error.to_string()),
+            };
+            match (of(&listed, ahead), of(&listed, late)) {
+                (Some(more), Some(less)) if more >= end && less < end => {}
+                other => return Seen::NotYet(format!("{} of {end}: {other:?}", sentinel.id())),
+            }
+        }
+        Seen::Ready(())
+    };
+    Ok(lab.wait("every sentinel to know who is behind", STAGE, look).await?)
 }

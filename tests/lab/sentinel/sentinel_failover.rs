@@ -1,6 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use failover_lab::{Lab, Sentinels, docker::FaultKind, sentinels, wait::pass, writer};
+use failover_lab::{
+    Lab, Sentinels, StepError,
+    client::{Client, Vantage},
+    docker::{FaultKind, Node, Relay, Side, Split},
+    sentinels,
+    wait::pass,
+    writer::{self, Writer},
+};
 use lab_report::judge::{Judgement, loss, seconds};
 use rstest::rstest;
 
@@ -14,7 +21,7 @@ step!("sentinel", "sentinel-failover", sentinels(3).replicas(2), sentinel_failov
 
 /// The primary is lost and the sentinels promote a replica.
 ///
-/// 1. Write through the sentinels; lose the primary by crash, stop or hold.
+/// 1. Write through the sentinels; lose the primary by crash, stop, hold or partition.
 /// 2. A replica becomes primary.
 /// 3. Every sentinel names it, and the configuration epoch has grown by one.
 /// 4. The leader's own messages tell the failover, in order.
@@ -23,18 +30,11 @@ step!("sentinel", "sentinel-failover", sentinels(3).replicas(2), sentinel_failov
 async fn sentinel_failover(lab: &mut Lab<Sentinels>) -> Outcome {
     // 1. A load, and the loss.
     let old = Arc::clone(lab.deployment().first_primary());
-    let before = epoch(lab).await?;
-    let writer = lab.start_writing();
+    let before = epoch(lab).await;
+    let (writer, client) = write(lab).await?;
     let moment = Duration::from_millis(lab.rng().u64(300..600));
     pass(moment).await;
-    let kind = match lab.case() {
-        Some("crash") => FaultKind::Crash,
-        Some("stop") => FaultKind::Stop,
-        Some("hold") => FaultKind::Hold,
-        other => return Err(format!("no such case: {other:?}").into()),
-    };
-    // It stays lost: what becomes of it is another step.
-    let _lost = lab.inject(kind, &old).await?;
+    lose(lab, &old, client.as_ref()).await?;
 
     // 2. A successor.
     let promoted = stage(lab, &old, "a replica to become primary", |election| election.new.is_some()).await;
@@ -51,7 +51,7 @@ async fn sentinel_failover(lab: &mut Lab<Sentinels>) -> Outcome {
         return Ok(());
     }
     let election = replaced(lab, &old).await?;
-    let grown = epoch(lab).await?.saturating_sub(before);
+    let grown = epoch(lab).await.saturating_sub(before);
     let expected = format!("grew by {}", election.aborted + 1);
     lab.check("election.epoch", Judgement::equal(expected, format!("grew by {grown}")));
 
@@ -74,10 +74,43 @@ async fn sentinel_failover(lab: &mut Lab<Sentinels>) -> Outcome {
     Ok(())
 }
 
+/// Begins to write. A partition is one for a client only where it has a place of its own.
+async fn write(lab: &Lab<Sentinels>) -> Result<(Writer, Option<Arc<Relay>>), StepError> {
+    if lab.case() != Some("partition") {
+        return Ok((lab.start_writing(), None));
+    }
+    let relay = Arc::new(lab.relay("client").await?);
+    let discovery = lab.deployment().discovery(Vantage::Relay(Arc::clone(&relay)));
+    Ok((lab.start_writing_as(Client::of_sentinels(discovery)), Some(relay)))
+}
+
+/// Loses the primary, for good: what becomes of it is another step.
+async fn lose(
+    lab: &Lab<Sentinels>,
+    primary: &Arc<Node>,
+    client: Option<&Arc<Relay>>,
+) -> Result<(), StepError> {
+    let kind = match (lab.case(), client) {
+        (Some("crash"), _) => FaultKind::Crash,
+        (Some("stop"), _) => FaultKind::Stop,
+        (Some("hold"), _) => FaultKind::Hold,
+        (_, Some(client)) => {
+            let (data, sentinels) = (lab.deployment().data(), lab.deployment().sentinels());
+            let others = Side::from(&data[1..]).and(sentinels).and(client);
+            let _lost = lab.partition(&Split::between(primary, others)).await?;
+            return Ok(());
+        }
+        (other, None) => return Err(format!("no such case: {other:?}").into()),
+    };
+    let _lost = lab.inject(kind, primary).await?;
+    Ok(())
+}
+
 #[rstest]
 #[case::crash("crash")]
 #[case::stop("stop")]
 #[case::hold("hold")]
+#[case::partition("partition")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passes(#[case] case: &str) {
     STEP.passes(Some(case)).await;

@@ -9,12 +9,11 @@ use lab_report::evidence::{At, FaultWindow};
 use serde::Deserialize;
 
 use super::{Node, NodeError};
-use crate::record::Recorder;
+use crate::record::{FaultId, Recorder};
 
 /// The kinds of fault that containers can express.
 ///
-/// A partition between chosen nodes is not among them: it needs rules inside the nodes' network
-/// namespaces, and its own place is beside [`FaultKind::Isolate`].
+/// What is wrong between chosen nodes, and not with one, is a [`Partition`](super::Partition).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -45,6 +44,7 @@ pub struct Fault {
     kind: FaultKind,
     node: Arc<Node>,
     recorder: Recorder,
+    id: FaultId,
     before: At,
     after: At,
 }
@@ -64,14 +64,14 @@ impl Fault {
         }
         let after = recorder.now();
         let (kind_name, node_id) = (kind.to_string(), node.id().clone());
-        recorder.fault(FaultWindow {
+        let id = recorder.fault(FaultWindow {
             kind: kind_name,
             node: node_id,
             from: before,
             in_effect: after,
             until: None,
         });
-        Ok(Self { kind, node: Arc::clone(node), recorder: recorder.clone(), before, after })
+        Ok(Self { kind, node: Arc::clone(node), recorder: recorder.clone(), id, before, after })
     }
 
     /// Whom it hit.
@@ -96,15 +96,19 @@ impl Fault {
     /// The container engine refused, or the server does not answer.
     pub async fn heal(self) -> Result<(), NodeError> {
         let _coming_back = self.node.coming_back.lock().await;
-        if !self.recorder.is_faulty(self.node.id()) {
+        if !self.recorder.lasts(self.id) {
             return Ok(());
         }
         match self.kind {
-            FaultKind::Crash | FaultKind::Stop => self.node.restart().await?,
             FaultKind::Hold => self.node.unpause().await?,
             FaultKind::Isolate => self.node.plug().await?,
+            FaultKind::Crash | FaultKind::Stop => {
+                self.node.restart().await?;
+                // It was held or cut off as well? Not any more.
+                self.recorder.came_back(self.node.id());
+            }
         }
-        self.recorder.healed(self.node.id());
+        self.recorder.healed(&[self.id]);
         Ok(())
     }
 }

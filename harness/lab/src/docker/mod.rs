@@ -1,10 +1,15 @@
 //! The default environment: every node a container of its own, with an address of its own.
 
+mod container;
 mod fault;
 mod labels;
 mod network;
 mod node;
+mod partition;
+mod post;
 mod probe;
+mod relay;
+mod sidecar;
 mod sweep;
 
 use std::sync::Arc;
@@ -15,8 +20,13 @@ use lab_report::report::{Host, Image};
 pub use fault::{Fault, FaultKind};
 pub use labels::{LAB_LABEL, Labels, OWNER_LABEL, Owner, RUN_LABEL};
 pub use network::Network;
-pub use node::{Access, File, Launch, Node, NodeError, Server};
+pub use node::{Access, FOLDER, File, Launch, Node, NodeError, Server};
+pub use partition::{
+    Capability, Participant, Partition, PartitionError, Percent, Place, Prepared, Rate, Side, Split,
+};
+pub use post::Post;
 pub use probe::{Attempt, Bystander};
+pub use relay::Relay;
 pub use sweep::{Kept, Leftovers, Scope, find, remove, sweep_dead};
 
 use crate::{connect, engine::Engine, image};

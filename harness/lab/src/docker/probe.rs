@@ -64,7 +64,7 @@ impl Bystander {
     /// # Errors
     /// The container engine refused.
     pub async fn ping(&self, node: &Node) -> Result<Attempt, DockerError> {
-        self.ping_address(node.address()).await
+        ping(&self.docker, &self.container, node.address(), node.port()).await
     }
 
     /// It gets an answer from its own server, so that silence from elsewhere means something.
@@ -72,18 +72,8 @@ impl Bystander {
     /// # Errors
     /// The container engine refused.
     pub async fn tool_works(&self) -> Result<bool, DockerError> {
-        Ok(matches!(self.ping_address(Ipv4Addr::LOCALHOST).await?, Attempt::Answered(_)))
-    }
-
-    async fn ping_address(&self, address: Ipv4Addr) -> Result<Attempt, DockerError> {
-        let (cli, address, port) = (self.docker.engine().cli(), address.to_string(), PORT.to_string());
-        let ping = ["timeout", PATIENCE, cli, "-h", &address, "-p", &port, "PING"];
-        let printed = node::exec(&self.docker, &self.container, &ping).await?;
-        Ok(match printed.trim() {
-            "PONG" => Attempt::Answered("PONG".to_owned()),
-            "" => Attempt::Silence,
-            other => Attempt::Refused(other.to_owned()),
-        })
+        let own = ping(&self.docker, &self.container, Ipv4Addr::LOCALHOST, PORT).await?;
+        Ok(matches!(own, Attempt::Answered(_)))
     }
 
     /// Removes the container.
@@ -94,4 +84,21 @@ impl Bystander {
         let doing = format!("removing bystander `{}`", self.container);
         self.handle.rm().await.map_err(|source| DockerError::Api { doing, source: Box::new(source) })
     }
+}
+
+/// Sends a `PING` from a container of the engine's.
+pub(super) async fn ping(
+    docker: &Docker,
+    container: &str,
+    address: Ipv4Addr,
+    port: u16,
+) -> Result<Attempt, DockerError> {
+    let (cli, address, port) = (docker.engine().cli(), address.to_string(), port.to_string());
+    let ping = ["timeout", PATIENCE, cli, "-h", &address, "-p", &port, "PING"];
+    let printed = node::exec(docker, container, &ping).await?;
+    Ok(match printed.trim() {
+        "PONG" => Attempt::Answered("PONG".to_owned()),
+        "" => Attempt::Silence,
+        other => Attempt::Refused(other.to_owned()),
+    })
 }

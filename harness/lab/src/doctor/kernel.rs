@@ -6,10 +6,11 @@ use super::Finding;
 
 const NETEM: &str = "kernel: netem";
 const NFTABLES: &str = "kernel: nftables";
+const HTB: &str = "kernel: htb";
 const FREEZER: &str = "kernel: freezer";
 
 /// The findings of [`examine`], in its order.
-pub(super) const NAMES: [&str; 3] = [NETEM, NFTABLES, FREEZER];
+pub(super) const NAMES: [&str; 4] = [NFTABLES, HTB, NETEM, FREEZER];
 
 /// `release` is the kernel that runs the containers, as the container engine says.
 pub(super) async fn examine(release: Option<&str>) -> Vec<Finding> {
@@ -21,8 +22,9 @@ pub(super) async fn examine(release: Option<&str>) -> Vec<Finding> {
     };
     let config = config.as_deref();
     vec![
-        finding(NETEM, has(config, "CONFIG_NET_SCH_NETEM"), "slow and lossy links"),
-        finding(NFTABLES, has(config, "CONFIG_NF_TABLES"), "partitions"),
+        finding(NFTABLES, has(config, "CONFIG_NF_TABLES"), "partitions and lossy links"),
+        finding(HTB, has(config, "CONFIG_NET_SCH_HTB"), "slow links"),
+        finding(NETEM, has(config, "CONFIG_NET_SCH_NETEM"), "late links"),
         finding(FREEZER, freezer(config), "holding a node"),
     ]
 }

@@ -22,10 +22,10 @@ pub enum ImageError {
         message: String,
     },
     /// No registry, and no way to build it here.
-    #[error("no image for {engine}: no registry answers ({registry}), and it cannot be built here: {why}")]
+    #[error("no image for {subject}: no registry answers ({registry}), and it cannot be built here: {why}")]
     NoWay {
-        /// The engine asked for.
-        engine: String,
+        /// The engine, or the tools.
+        subject: String,
         /// Why it was not pulled.
         registry: String,
         /// Why it cannot be built.
@@ -58,10 +58,10 @@ pub enum ImageError {
         source: io::Error,
     },
     /// It was made, and removed again at once.
-    #[error("the image of {engine} was there and is gone")]
+    #[error("the image of {subject} was there and is gone")]
     Gone {
-        /// The engine asked for.
-        engine: String,
+        /// The engine, or the tools.
+        subject: String,
     },
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Bench {
     name: String,
     pub(super) checks: Vec<CheckRecord>,
     pub(super) measurements: Vec<Measurement>,
+    /// What the environment lacks for the rest of the step.
+    lacking: Option<String>,
 }
 
 impl Bench {
@@ -36,6 +38,7 @@ impl Bench {
             name,
             checks: Vec::new(),
             measurements: Vec::new(),
+            lacking: None,
         }
     }
 
@@ -62,7 +65,12 @@ impl Bench {
         });
     }
 
-    /// Claims that were not judged are unknown: the step ended before it could.
+    /// The rest of the step cannot be exercised here.
+    pub(super) fn lacks(&mut self, capability: String) {
+        self.lacking = Some(capability);
+    }
+
+    /// Claims that the environment cannot exercise are skipped. Others that were not judged are unknown: the step ended before it could.
     pub(super) fn into_record(
         mut self,
         started_at: String,
@@ -87,7 +95,13 @@ impl Bench {
             .step
             .checks_of(self.case.as_deref())
             .filter(|check| !self.checks.iter().any(|judged| judged.id == check.id))
-            .map(|check| (check.id.to_string(), Judgement::unknown(check.claim.clone(), why.clone())))
+            .map(|check| {
+                let judgement = match &self.lacking {
+                    Some(capability) => Judgement::skipped(check.claim.clone(), capability),
+                    None => Judgement::unknown(check.claim.clone(), why.clone()),
+                };
+                (check.id.to_string(), judgement)
+            })
             .collect();
         for (id, judgement) in open {
             self.add(&id, judgement);

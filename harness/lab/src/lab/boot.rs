@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lab_report::evidence::Role;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::StepError;
@@ -29,7 +30,12 @@ pub(super) async fn boot<T: Topology>(
     let site = Site { docker: docker.clone(), network, recorder: Recorder::default() };
     let (deployment, boot) = topology.boot(&site).await?;
     let mut observer = Observer::new(&site.recorder, topology.monitor());
-    deployment.nodes().iter().for_each(|node| observer.watch(node));
+    for (index, node) in deployment.nodes().iter().enumerate() {
+        match deployment.at_boot(index) {
+            (_, Role::Sentinel) => observer.glance(node),
+            _ => observer.watch(node),
+        }
+    }
     let primary = deployment.targets(Target::Primary)[0].address().to_string();
     for command in topology.after_boot() {
         let words: Vec<String> =

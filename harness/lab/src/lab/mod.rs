@@ -29,7 +29,10 @@ use self::{
 };
 use crate::{
     client::{Client, Vantage},
-    docker::{Docker, Fault, FaultKind, Labels, Network, Node, NodeError},
+    docker::{
+        Capability, Docker, DockerError, Fault, FaultKind, Labels, Network, Node, NodeError, Partition,
+        PartitionError, Relay, Split,
+    },
     explain::chain,
     group::ReplicationGroup,
     interrupt::interrupted,
@@ -125,7 +128,13 @@ impl<T: Topology> Lab<T> {
         let aborted = tokio::select! {
             outcome = AssertUnwindSafe(body(&mut lab)).catch_unwind() => match outcome {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(chain(error.as_ref())),
+                Ok(Err(error)) => match lacking(error.as_ref()) {
+                    Some(capability) => {
+                        lab.judge.lacks(capability.to_string());
+                        None
+                    }
+                    None => Some(chain(error.as_ref())),
+                },
                 Err(panic) => Some(format!("panicked: {}", panic_text(panic.as_ref()))),
             },
             why = &mut stop => Some(why),
@@ -208,6 +217,16 @@ impl<T: Topology> Lab<T> {
         self.deployment.returned(&node).await
     }
 
+    /// Makes links between chosen nodes and clients go wrong. Where the moment matters,
+    /// [`Partition::prepare`] does everything before it that takes time.
+    ///
+    /// # Errors
+    /// A participant does not run, the kernel lacks something, or the container engine refused.
+    pub async fn partition(&self, split: &Split) -> Result<Partition, PartitionError> {
+        self.doing(&split.to_string());
+        Partition::cut(&self.docker, split, &self.recorder).await
+    }
+
     /// What has been seen so far.
     pub fn timeline(&self) -> Timeline {
         self.recorder.timeline()
@@ -280,8 +299,22 @@ impl Lab<Sentinels> {
 
     /// Begins to write to the primary, on a fixed schedule.
     pub fn start_writing(&self) -> Writer {
+        self.start_writing_as(self.client())
+    }
+
+    /// The same as a client of one's own.
+    pub fn start_writing_as(&self, client: Client) -> Writer {
         self.doing("writing to the primary that the sentinels name");
-        Writer::start(self.client(), &self.recorder)
+        Writer::start(client, &self.recorder)
+    }
+
+    /// A place for a client on the lab's network, with a way to every node.
+    ///
+    /// # Errors
+    /// The container engine refused.
+    pub async fn relay(&self, name: &str) -> Result<Relay, DockerError> {
+        let nodes = self.deployment.nodes();
+        Relay::join(&self.docker, &self.network, name, nodes.len(), &nodes).await
     }
 }
 
@@ -332,6 +365,14 @@ async fn keep(deployment: &impl Deployment, bench: &Bench) {
             Err(error) => format!("{} could not be kept: {error}", node.id()),
         };
         bench.says(News::Kept(how));
+    }
+}
+
+/// The capability that a step ended for want of.
+fn lacking(error: &(dyn std::error::Error + 'static)) -> Option<Capability> {
+    match error.downcast_ref()? {
+        PartitionError::MissingCapability { capability, .. } => Some(*capability),
+        _ => None,
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn boot(topology: &Sentinels, site: &Site) -> Result<(SentinelG
     let sentinels = sentinels.await?;
     let running = Instant::now();
     site.recorder.nodes(data.iter().chain(&sentinels).map(|node| node.id().clone()).collect());
-    let watchers = watch(&data, &sentinels, &site.recorder);
+    let watchers = watch(&data, &sentinels, &site.recorder, topology.heard_late);
     let group = SentinelGroup { topology: topology.clone(), data, sentinels, _watchers: watchers };
     try_join_all(group.sentinels.iter().map(|sentinel| group.shorten(sentinel))).await?;
     group.all_know_all().await?;

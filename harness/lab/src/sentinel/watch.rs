@@ -2,27 +2,39 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use lab_report::NodeId;
-use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{
+    RedisResult,
+    aio::{MultiplexedConnection, PubSub},
+};
 use tokio::{
+    sync::Notify,
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use crate::{docker::Node, record::Recorder, topology::sentinels::NAME};
+use crate::{docker::Node, record::Recorder, topology::sentinels::NAME, wait::pass};
 
 /// A sentinel is asked for the primary this often.
-pub(super) const ASK_EVERY: Duration = Duration::from_millis(10);
+const ASK_EVERY: Duration = Duration::from_millis(20);
 /// A sentinel that does not answer within this is not there.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Listens to all of them until dropped.
-pub(super) fn watch(data: &[Arc<Node>], sentinels: &[Arc<Node>], recorder: &Recorder) -> JoinSet<()> {
+/// Listens to all of them until dropped. `late` is time lost before an answer is believed.
+pub(super) fn watch(
+    data: &[Arc<Node>],
+    sentinels: &[Arc<Node>],
+    recorder: &Recorder,
+    late: Duration,
+) -> JoinSet<()> {
     let names = Names::of(data.iter().chain(sentinels));
     let mut tasks = JoinSet::new();
     for sentinel in sentinels {
-        tasks.spawn(Ear::new(sentinel, recorder, &names).listen());
+        let ear = Ear { sentinel: Arc::clone(sentinel), recorder: recorder.clone(), names: names.clone() };
+        let back = Arc::new(Notify::new());
+        tasks.spawn(ear.clone().listen(Arc::clone(&back)));
+        tasks.spawn(ear.ask(back, late));
     }
     tasks
 }
@@ -51,58 +63,38 @@ impl Names {
 }
 
 /// What listens to one sentinel.
+#[derive(Clone)]
 struct Ear {
     sentinel: Arc<Node>,
     recorder: Recorder,
     names: Names,
-    named: Option<NodeId>,
-    connection: Option<MultiplexedConnection>,
 }
 
 impl Ear {
-    fn new(sentinel: &Arc<Node>, recorder: &Recorder, names: &Names) -> Self {
-        Self {
-            sentinel: Arc::clone(sentinel),
-            recorder: recorder.clone(),
-            names: names.clone(),
-            named: None,
-            connection: None,
-        }
-    }
-
-    async fn listen(mut self) {
+    /// Writes down what it says.
+    async fn listen(self, back: Arc<Notify>) {
         let mut ticks = interval(ASK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             if let Ok(Ok(subscription)) = timeout(PATIENCE, subscribe(&self.sentinel)).await {
-                self.hear(subscription).await;
+                self.hear(subscription, &back).await;
             }
         }
     }
 
-    /// Hears one subscription out: until it ends, or the sentinel was away and is back.
-    async fn hear(&mut self, subscription: PubSub) {
+    /// Hears one subscription out: until it ends, or the sentinel was away and is back. Then the
+    /// connection may be dead without knowing it.
+    async fn hear(&self, subscription: PubSub, back: &Notify) {
         let mut messages = subscription.into_on_message();
-        let mut ticks = interval(ASK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut away = false;
         loop {
             tokio::select! {
+                biased;
                 message = messages.next() => match message {
                     Some(message) => self.note(&message),
                     None => return,
                 },
-                _ = ticks.tick() => match self.ask().await {
-                    // Its connections may be dead without knowing it: what is buffered, then a new one.
-                    true if away => {
-                        while let Some(Some(message)) = messages.next().now_or_never() {
-                            self.note(&message);
-                        }
-                        return;
-                    }
-                    answered => away = !answered,
-                },
+                () = back.notified() => return,
             }
         }
     }
@@ -112,32 +104,47 @@ impl Ear {
         self.recorder.announced(self.sentinel.id(), message.get_channel_name(), self.names.replace(&text));
     }
 
-    /// Asks for the primary, and says whether there was an answer.
-    async fn ask(&mut self) -> bool {
-        let answer = timeout(PATIENCE, async {
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => self.sentinel.connect(PATIENCE).await?,
+    /// Writes down whom it names as primary.
+    async fn ask(self, back: Arc<Notify>, late: Duration) {
+        let mut connection = None;
+        let (mut named, mut away) = (None, false);
+        let mut ticks = interval(ASK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let answer = timeout(PATIENCE, self.primary(&mut connection)).await;
+            let Ok(Ok(answer)) = answer else {
+                away = true;
+                continue;
             };
-            let command = ["GET-MASTER-ADDR-BY-NAME", NAME];
-            let answer: Option<Vec<String>> =
-                redis::cmd("SENTINEL").arg(&command).query_async(&mut connection).await?;
-            self.connection = Some(connection);
-            redis::RedisResult::Ok(answer)
-        });
-        let Ok(Ok(answer)) = answer.await else { return false };
-        let named = answer.and_then(|words| self.names.node_at(words.first()?).cloned());
-        if let Some(named) = named
-            && self.named.as_ref() != Some(&named)
-        {
-            self.recorder.advertised(self.sentinel.id(), &named);
-            self.named = Some(named);
+            if std::mem::take(&mut away) {
+                back.notify_one();
+            }
+            let answer = answer.and_then(|words| self.names.node_at(words.first()?));
+            if let Some(primary) = answer
+                && named.as_ref() != Some(primary)
+            {
+                pass(late).await;
+                self.recorder.advertised(self.sentinel.id(), primary);
+                named = Some(primary.clone());
+            }
         }
-        true
+    }
+
+    /// A connection that fails is made again the next time.
+    async fn primary(&self, slot: &mut Option<MultiplexedConnection>) -> RedisResult<Option<Vec<String>>> {
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.sentinel.connect(PATIENCE).await?,
+        };
+        let command = ["GET-MASTER-ADDR-BY-NAME", NAME];
+        let answer = redis::cmd("SENTINEL").arg(&command).query_async(&mut connection).await?;
+        *slot = Some(connection);
+        Ok(answer)
     }
 }
 
-async fn subscribe(sentinel: &Node) -> redis::RedisResult<PubSub> {
+async fn subscribe(sentinel: &Node) -> RedisResult<PubSub> {
     let client = redis::Client::open(sentinel.access().to(sentinel.reach())?)?;
     let mut subscription = client.get_async_pubsub().await?;
     subscription.psubscribe("*").await?;

@@ -45,6 +45,9 @@ pub struct Sentinels {
     pub node_config: BTreeMap<String, BTreeMap<String, String>>,
     /// Directives of every sentinel, over the file's.
     pub sentinel_config: BTreeMap<String, String>,
+    /// Time lost before a sentinel's answer is believed; none in a sound set-up.
+    #[serde(with = "humantime_serde")]
+    pub heard_late: Duration,
     /// How node metrics are taken.
     pub monitor: Monitor,
     /// Commands for nodes once the deployment is as it should be.
@@ -84,13 +87,15 @@ impl Timers {
         election: Duration::from_secs(10),
     };
 
-    /// Short enough not to wait for. A replica is eligible only while what is known of it is younger than
-    /// five pings, so the ping stays slow enough for a busy machine.
+    /// Short enough not to wait for, as far as one does not undo another. A replica is eligible only while
+    /// what is known of it is younger than five pings, so the ping stays slow enough for a busy machine.
+    /// And a sentinel that finds a replica to be primary turns it back after four hellos, unless it hears
+    /// of a failover: the leader of one says so only after the next `INFO`, which is up to a second.
     pub const SHORT: Self = Self {
         info: Duration::from_millis(100),
         ping: Duration::from_millis(250),
         ask: Duration::from_millis(50),
-        publish: Duration::from_millis(100),
+        publish: Duration::from_millis(500),
         election: Duration::from_secs(2),
     };
 }
@@ -109,6 +114,7 @@ impl Default for Sentinels {
             config: BTreeMap::new(),
             node_config: BTreeMap::new(),
             sentinel_config: BTreeMap::new(),
+            heard_late: Duration::ZERO,
             monitor: Monitor { every: Duration::from_millis(250), ..Monitor::default() },
             after_boot: Vec::new(),
             background: Vec::new(),

@@ -62,10 +62,17 @@ pub struct Election {
     pub advertised: BTreeMap<NodeId, At>,
 }
 
+impl SentinelClocks {
+    /// The latest that a replica is primary after its primary is lost, if the first election succeeds.
+    pub fn latest_promotion(&self) -> Duration {
+        self.down_after + self.ping + self.ask + CRON * 5 + self.scheduling
+    }
+}
+
 impl Election {
-    /// Reads the first failover after the first fault, or after a request; none if nothing began.
+    /// Reads the first failover after the primary's last fault, or after a request; none if nothing began.
     pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
-        let fault = timeline.faults.iter().find(|fault| &fault.node == old);
+        let fault = timeline.faults.iter().rfind(|fault| &fault.node == old);
         let began = fault.map(|fault| fault.from).or(timeline.marks.requested)?;
         let uncertainty = fault.map_or(Duration::ZERO, |fault| fault.in_effect.since(fault.from));
         let said: Vec<&Announcement> =
@@ -113,13 +120,12 @@ impl Election {
 
     /// From the fault to another node being primary.
     pub fn promotion(&self, clocks: &SentinelClocks) -> Judgement {
-        let SentinelClocks { down_after, failover_timeout, ping, ask, observe_every, scheduling, .. } =
-            *clocks;
+        let SentinelClocks { down_after, failover_timeout, ping, observe_every, .. } = *clocks;
         let retries = (failover_timeout * 2 + DESYNC) * u32::try_from(self.aborted).unwrap_or(u32::MAX);
         let limits = Limits {
             what: "promoted",
             floor: down_after.saturating_sub(ping),
-            ceiling: down_after + ping + ask + CRON * 5 + retries + scheduling,
+            ceiling: clocks.latest_promotion() + retries,
             resolution: self.uncertainty + observe_every * 2,
             formula: "D − ping … D + ping + ask + 5 ticks of 0.1 s + (2 × failover-timeout + 1 s) per failed election + scheduling",
         };

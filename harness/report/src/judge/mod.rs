@@ -57,6 +57,12 @@ impl Judgement {
         Self { verdict: Verdict::Unknown, ..Self::of(false, expected, why) }
     }
 
+    /// A claim that the environment cannot exercise, for want of a capability.
+    pub fn skipped(expected: impl Into<String>, capability: &str) -> Self {
+        let why = format!("skipped: {capability}");
+        Self { verdict: Verdict::Skipped, ..Self::of(false, expected, why) }
+    }
+
     /// A claim about a length of time; it fails if it did not happen.
     pub fn within(limits: Limits, measured: Option<Duration>) -> Self {
         let Limits { what, floor, ceiling, resolution, formula } = limits;

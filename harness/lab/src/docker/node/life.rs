@@ -6,13 +6,12 @@ use std::{
 };
 
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
-    StartContainerOptions,
+    KillContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
 };
 
 use super::{KEPT, Node, NodeError, START};
 use crate::{
-    docker::{Addressing, DockerError},
+    docker::{Addressing, DockerError, container},
     record::Recorder,
     wait::{self, Seen},
 };
@@ -55,14 +54,14 @@ impl Node {
         self.find_address().await
     }
 
-    /// Restarts the node, and ends every fault of it.
+    /// Restarts the node, and ends every fault of it. Those of its links go on.
     ///
     /// # Errors
     /// As for [`Node::restart`].
     pub async fn bring_back(&self, recorder: &Recorder) -> Result<(), NodeError> {
         let _coming_back = self.coming_back.lock().await;
         self.restart().await?;
-        recorder.healed(&self.id);
+        recorder.came_back(&self.id);
         Ok(())
     }
 
@@ -136,14 +135,7 @@ impl Node {
         }
         let what = "its published port";
         let port = wait::until(what, START, Duration::from_millis(20), async || {
-            let found = self.docker.api().inspect_container(&self.container, None).await.ok();
-            let ports = found.and_then(|found| found.network_settings).and_then(|settings| settings.ports);
-            let bindings =
-                ports.unwrap_or_default().remove(&format!("{}/tcp", self.port)).flatten().unwrap_or_default();
-            match bindings.iter().find_map(|binding| binding.host_port.as_ref()?.parse().ok()) {
-                Some(port) => Seen::Ready(port),
-                None => Seen::NotYet("none".to_owned()),
-            }
+            container::published(&self.docker, &self.container, self.port).await
         });
         let port: u16 = self.in_time(port.await).await?;
         *self.reach.lock().expect("no panic while held") =
@@ -157,12 +149,7 @@ impl Node {
     /// The container engine refused.
     pub async fn remove(&self) -> Result<(), NodeError> {
         let _turn = self.network.turn().await;
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match self.docker.api().remove_container(&self.container, Some(options)).await {
-            // Gone already, or being removed by somebody else just now.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
-            other => Ok(other.map_err(DockerError::api(format!("removing `{}`", self.container)))?),
-        }
+        Ok(container::remove(&self.docker, &self.container).await?)
     }
 
     /// Leaves the container to outlive its lab, and any sweep but an explicit one.

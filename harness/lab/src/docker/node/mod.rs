@@ -1,10 +1,9 @@
 //! A node: one server in one container, at one address for life.
 
-mod container;
 mod life;
 mod server;
 
-pub use server::{Access, File, Server};
+pub use server::{Access, FOLDER, File, Server};
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -12,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Docker, DockerError, Network};
+use super::{Attempt, Docker, DockerError, Network, Participant, Place, container, probe};
 use crate::wait::{self, Seen};
 use bollard::{
     exec::{CreateExecOptions, StartExecResults},
@@ -103,7 +102,16 @@ impl Node {
         let mut labels = docker.labels().to_map();
         labels.insert("failover-lab.node".to_owned(), id.to_string());
         labels.insert("failover-lab.zone".to_owned(), zone.clone());
-        let plan = container::Plan { name: &container, address, port: server.port, command, labels };
+        let plan = container::Plan {
+            name: &container,
+            image: &docker.image().reference,
+            address,
+            ports: vec![server.port],
+            command,
+            labels,
+            // Instead of the volume that official images would make.
+            in_memory: Some("/data"),
+        };
         container::create(docker, network, plan).await?;
         container::put(docker, &container, &server.files).await?;
         let node = Self {
@@ -252,6 +260,14 @@ impl Node {
         Ok(exec_with(&self.docker, &self.container, &words, password.into_iter().collect()).await?)
     }
 
+    /// Sends a `PING` to another node's address, from this one's place on the network.
+    ///
+    /// # Errors
+    /// The container does not run.
+    pub async fn ping(&self, other: &Self) -> Result<Attempt, DockerError> {
+        probe::ping(&self.docker, &self.container, other.address, other.port).await
+    }
+
     /// The last lines of the server's log.
     pub async fn log_tail(&self, lines: usize) -> String {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
@@ -291,6 +307,17 @@ fn shortened(command: &[&str]) -> String {
     match command.len() {
         long if long > SHOWN => format!("{} … ({long} words)", command[..SHOWN].join(" ")),
         _ => command.join(" "),
+    }
+}
+
+impl Participant for Node {
+    fn place(&self) -> Place {
+        Place {
+            name: self.id.to_string(),
+            container: self.container.clone(),
+            address: self.address,
+            node: Some(self.id.clone()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError}
 use crate::{docker::PORT, secret::Secret};
 
 /// Where a node keeps its files. Unlike `/data` it outlives a stop: it is the container's own.
-pub(super) const FOLDER: &str = "/node";
+pub const FOLDER: &str = "/node";
 
 /// A server program and what it is told. The program is the engine's, also for a sentinel.
 #[derive(Debug, Clone)]

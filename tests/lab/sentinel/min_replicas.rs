@@ -1,0 +1,77 @@
+use std::{sync::Arc, time::Duration};
+
+use failover_lab::{Lab, Sentinels, sentinels, wait::Seen, writer};
+use lab_report::judge::{Judgement, Limits, loss};
+
+use super::{
+    seen::{follows, replaced, stage, successor},
+    split_brain::{Minority, acknowledged, report},
+};
+use crate::step::{Outcome, clocks, step};
+
+step!(
+    "sentinel",
+    "min-replicas",
+    sentinels(3).replicas(2).config("min-replicas-to-write", "1").config("min-replicas-max-lag", "1"),
+    min_replicas
+);
+
+/// `min-replicas-max-lag` of the step's own topology.
+const MAX_LAG: Duration = Duration::from_secs(1);
+/// The lag is counted in whole seconds of the clock: up to one more passes before it shows.
+const WHOLE_SECONDS: Duration = Duration::from_secs(1);
+/// `replicationCron` counts the good replicas once a second.
+const CRON: Duration = Duration::from_secs(1);
+
+/// With `min-replicas-to-write` a primary that is cut off stops acknowledging, and so bounds the loss.
+///
+/// 1. The primary, one sentinel and a writing client are cut off from all others.
+/// 2. The client is answered `NOREPLICAS` before long.
+/// 3. The partition heals: writes were acknowledged in isolation, and lost, for no longer than the setting
+///    and the server's clocks allow.
+async fn min_replicas(lab: &mut Lab<Sentinels>) -> Outcome {
+    // 1. Two sides.
+    let old = Arc::clone(lab.deployment().first_primary());
+    let minority = Minority::cut_off(lab).await?;
+    let cut = minority.cut_at();
+
+    // 2. No more.
+    let refused = lab.wait("the client to be refused", Duration::from_secs(8), async || {
+        let last =
+            lab.recorder().look(|timeline| timeline.writes.last().and_then(|write| write.error.clone()));
+        match last.as_deref() {
+            Some("NOREPLICAS") => Seen::Ready(()),
+            other => Seen::NotYet(other.unwrap_or("acknowledged").to_owned()),
+        }
+    });
+    let observed = refused.await.map_or_else(|late| late.last_seen, |()| "NOREPLICAS".to_owned());
+    if !lab.check("min-replicas.refuses", Judgement::equal("NOREPLICAS", observed)) {
+        return minority.heal(lab).await.map(drop);
+    }
+
+    // 3. The loss.
+    stage(lab, &old, "the majority to promote a replica", |election| election.new.is_some()).await?;
+    let new = successor(lab, &replaced(lab, &old).await?)?;
+    let writes = minority.heal(lab).await?;
+    follows(lab, &old, &new).await?;
+    let found = writer::found(&new, &writes).await?;
+    let last =
+        acknowledged(&writes).filter(|write| !found.contains(&write.sequence)).map(|write| write.done).max();
+    let limits = Limits {
+        what: "the last lost write",
+        floor: Duration::ZERO,
+        ceiling: MAX_LAG + WHOLE_SECONDS + CRON + clocks().scheduling,
+        resolution: clocks().write_every,
+        formula: "min-replicas-max-lag + 1 s (it counts whole seconds) + 1 s (replicationCron) + scheduling, after the cut",
+    };
+    let lost = loss(&writes, &found);
+    let judged = Judgement::within(limits, Some(last.map_or(Duration::ZERO, |last| last.since(cut))));
+    lab.check("min-replicas.bounds-the-loss", judged.evidence(format!("{} lost", lost.lost)));
+    report(lab, &writes, &found);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes() {
+    STEP.passes(None).await;
+}
