@@ -4,6 +4,7 @@ use std::{fmt, process::ExitCode};
 
 use failover_lab::{
     connect::ConnectError, docker::DockerError, engine::EngineError, explain::chain, image::ImageError,
+    setting::SettingError,
 };
 use lab_report::checklist::ChecklistError;
 
@@ -45,6 +46,12 @@ impl fmt::Display for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         Self::usage(chain(&error), error.hint())
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Self::usage(error.to_string(), error.hint())
     }
 }
 

@@ -6,6 +6,7 @@ mod failure;
 mod grade;
 mod look;
 mod progress;
+mod runner;
 mod runs;
 mod tidy;
 mod up;
@@ -13,6 +14,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use failover_lab::wait;
 
 use crate::failure::Failure;
 
@@ -32,8 +34,8 @@ enum Command {
     List,
     /// See whether this machine can run the labs.
     Doctor {
-        /// The server engine, as in `cargo lab list`.
-        #[arg(long, env = "LAB_ENGINE")]
+        /// The server engine, as in `cargo lab list`; without it, what LAB_ENGINE says.
+        #[arg(long)]
         engine: Option<String>,
     },
     /// Boot a topology and stay, with endpoints on localhost, until Ctrl-C.
@@ -76,6 +78,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<ExitCode, Failure> {
+    // Here, because no wait can say so: the steps would find out one by one.
+    wait::time_scale()?;
     match command {
         Command::Grade(grade) => grade.run().await,
         Command::List => look::list(),

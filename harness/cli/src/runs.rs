@@ -6,14 +6,16 @@ use std::{
     process::ExitCode,
 };
 
-use failover_lab::session::{root, runs_dir};
+use failover_lab::session::{self, root};
 use lab_report::{
     StepId, Verdict,
     checklist::{Checklist, Step},
-    grade::grade,
+    evidence::At,
+    grade::{grade, unreadable},
     render,
     report::{Report, Run, StepRecord},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
@@ -39,21 +41,98 @@ pub(crate) fn checklists() -> Vec<String> {
     names
 }
 
-/// Writes down what a run is, before it begins: a run that dies can still be reported.
-pub(crate) fn begin(run: &Run) -> Result<PathBuf, Failure> {
-    let dir = runs_dir().join(run.id.as_str());
-    let text = serde_json::to_string_pretty(run).expect("plain data");
-    fs::create_dir_all(&dir)
-        .and_then(|()| fs::write(dir.join("run.json"), text))
-        .and_then(|()| point_latest_at(&dir))
-        .map_err(|error| cannot_write(&dir, &error))?;
-    Ok(dir)
+/// Every checklist, with all of its steps.
+pub(crate) fn everything() -> Result<Vec<Named>, Failure> {
+    let all = checklists();
+    all.iter().map(|name| Ok(Asked { checklist: checklist(name)?, steps: Vec::new() }.named())).collect()
 }
 
-/// `target/lab/latest`, for whoever does not want to look a run up.
+/// What a run was asked for: steps of a checklist; all of them if none is named.
+pub(crate) struct Asked {
+    pub(crate) checklist: Checklist,
+    pub(crate) steps: Vec<StepId>,
+}
+
+impl Asked {
+    /// The steps themselves.
+    pub(crate) fn steps(&self) -> Result<Vec<&Step>, Failure> {
+        if self.steps.is_empty() {
+            return Ok(self.checklist.steps.iter().collect());
+        }
+        let find = |name: &StepId| {
+            self.checklist.step(name).ok_or_else(|| {
+                let known: Vec<&str> = self.checklist.steps.iter().map(|step| step.id.as_str()).collect();
+                let what = format!("checklist `{}` has no step `{name}`", self.checklist.id);
+                Failure::usage(what, format!("its steps are {}", known.join(", ")))
+            })
+        };
+        self.steps.iter().map(find).collect()
+    }
+
+    /// As it is written down.
+    pub(crate) fn named(&self) -> Named {
+        Named { checklist: self.checklist.id.clone(), steps: self.steps.clone() }
+    }
+}
+
+/// The same, by name.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Named {
+    checklist: String,
+    steps: Vec<StepId>,
+}
+
+/// `run.json`: what a run is and was asked for. Written before it begins, so that one that dies can still be
+/// reported, and told from one that did all it should; again at the end, with its duration.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    pub(crate) run: Run,
+    pub(crate) asked: Vec<Named>,
+}
+
+impl Begun {
+    /// Into the run's folder, which it returns.
+    pub(crate) fn write(&self) -> Result<PathBuf, Failure> {
+        let dir = runs_dir().join(self.run.id.as_str());
+        let text = serde_json::to_string_pretty(self).expect("plain data");
+        fs::create_dir_all(&dir)
+            .and_then(|()| fs::write(dir.join("run.json"), text))
+            .map_err(|error| cannot_write(&dir, &error))?;
+        Ok(dir)
+    }
+
+    fn read(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join("run.json");
+        let text = fs::read_to_string(&path).map_err(|_| no_run(dir))?;
+        serde_json::from_str(&text).map_err(|error| {
+            Failure::usage(format!("{} cannot be read: {error}", path.display()), "run the checklist again")
+        })
+    }
+}
+
+/// Where cargo builds: for a command that a person gave, a relative folder counts from theirs, as for cargo.
+pub(crate) fn target_dir() -> PathBuf {
+    session::target_dir(&std::env::current_dir().unwrap_or_else(|_| root().to_owned()))
+}
+
+fn runs_dir() -> PathBuf {
+    session::runs_below(&target_dir())
+}
+
+/// The newest run; their names sort by time.
+fn newest() -> Result<PathBuf, Failure> {
+    let runs = fs::read_dir(runs_dir()).into_iter().flatten().flatten().map(|run| run.path());
+    runs.filter(|run| run.join("run.json").is_file()).max().ok_or_else(|| no_run(&runs_dir()))
+}
+
+/// `target/lab/latest`, for whoever does not want to look a run up: the newest that has a report.
 fn point_latest_at(dir: &Path) -> io::Result<()> {
     let latest = runs_dir().with_file_name("latest");
     let name = dir.file_name().expect("a run has a name");
+    let newer = |there: &PathBuf| there.file_name() > Some(name);
+    if latest.canonicalize().is_ok_and(|there| newer(&there)) {
+        return Ok(());
+    }
     // Renamed into place, so that there is always one.
     let fresh = latest.with_file_name(format!(".latest-{}", std::process::id()));
     let _ = fs::remove_file(&fresh);
@@ -61,23 +140,40 @@ fn point_latest_at(dir: &Path) -> io::Result<()> {
     fs::rename(fresh, latest)
 }
 
-/// The records that the steps of a run left.
-fn records(dir: &Path) -> Vec<StepRecord> {
-    let steps = fs::read_dir(dir.join("steps")).into_iter().flatten().flatten();
-    steps
-        .filter_map(|step| fs::read_to_string(step.path().join("record.json")).ok())
-        .filter_map(|text| serde_json::from_str(&text).ok())
-        .collect()
+/// The records that the steps of a run left. One that cannot be read is an unknown step: dropped, it would
+/// let the rest pass without it.
+fn records(dir: &Path, checklists: &[Checklist]) -> Vec<StepRecord> {
+    let folders = fs::read_dir(dir.join("steps")).into_iter().flatten().flatten();
+    let record = |folder: fs::DirEntry| {
+        let text = match fs::read_to_string(folder.path().join("record.json")) {
+            // It ended before it could write one: what was asked for tells that it is missing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            text => text.map_err(|error| error.to_string()),
+        };
+        let read = text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        let name = folder.file_name().to_string_lossy().into_owned();
+        Some(read.unwrap_or_else(|why| unreadable(checklists, &name, &why)))
+    };
+    folders.filter_map(record).collect()
 }
 
-/// Grades what a run left, and writes every view of the report.
-pub(crate) fn write_report(
-    dir: &Path,
-    run: Run,
-    checklists: &[Checklist],
-    asked: &[&Step],
-) -> Result<Report, Failure> {
-    let report = grade(run, checklists, asked, records(dir));
+/// Grades what a run left by what it was asked for, and writes every view of the report.
+pub(crate) fn write_report(dir: &Path, begun: Begun) -> Result<Report, Failure> {
+    let mut asked = Vec::new();
+    for Named { checklist: name, steps } in begun.asked {
+        asked.push(Asked { checklist: checklist(&name)?, steps });
+    }
+    let mut steps = Vec::new();
+    for asked in &asked {
+        steps.extend(asked.steps()?);
+    }
+    let checklists: Vec<Checklist> = asked.iter().map(|asked| asked.checklist.clone()).collect();
+    let records = records(dir, &checklists);
+    let mut run = begun.run;
+    if run.duration == At::default() {
+        run.duration = until_the_last(&run.started_at, &records);
+    }
+    let report = grade(run, &checklists, &steps, records);
     let views = [
         ("report.json", render::json::to_json(&report)),
         ("report.md", render::markdown::render(&report)),
@@ -86,7 +182,18 @@ pub(crate) fn write_report(
     for (name, text) in views {
         fs::write(dir.join(name), text).map_err(|error| cannot_write(&dir.join(name), &error))?;
     }
+    point_latest_at(dir).map_err(|error| cannot_write(dir, &error))?;
     Ok(report)
+}
+
+/// How long a run took of which nobody saw the end: until the last of its steps that did.
+fn until_the_last(started_at: &str, records: &[StepRecord]) -> At {
+    let Ok(start) = humantime::parse_rfc3339(started_at) else { return At::default() };
+    let ended = |record: &StepRecord| {
+        let began = humantime::parse_rfc3339(&record.started_at).ok()?;
+        (began + record.duration.0).duration_since(start).ok()
+    };
+    At(records.iter().filter_map(ended).max().unwrap_or_default())
 }
 
 /// Shows a report on the terminal, and gives the exit code of its verdict.
@@ -105,25 +212,10 @@ pub(crate) fn show(report: &Report, dir: &Path) -> ExitCode {
 pub(crate) fn report_again(name: Option<&str>) -> Result<ExitCode, Failure> {
     let dir = match name {
         Some(name) => runs_dir().join(name),
-        None => runs_dir().with_file_name("latest"),
+        None => newest()?,
     };
     let dir = dir.canonicalize().map_err(|_| no_run(&dir))?;
-    let text = fs::read_to_string(dir.join("run.json")).map_err(|_| no_run(&dir))?;
-    let run: Run = serde_json::from_str(&text).map_err(|error| {
-        Failure::usage(
-            format!("{} cannot be read: {error}", dir.join("run.json").display()),
-            "run the checklist again",
-        )
-    })?;
-    let left: Vec<StepId> = records(&dir).into_iter().map(|record| record.step).collect();
-    let mut graded = Vec::new();
-    for name in checklists() {
-        let checklist = checklist(&name)?;
-        if checklist.steps.iter().any(|step| left.contains(&step.id)) {
-            graded.push(checklist);
-        }
-    }
-    let report = write_report(&dir, run, &graded, &[])?;
+    let report = write_report(&dir, Begun::read(&dir)?)?;
     Ok(show(&report, &dir))
 }
 

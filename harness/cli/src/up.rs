@@ -36,8 +36,8 @@ enum TopologyName {
 pub(crate) struct Up {
     /// What to boot.
     topology: TopologyName,
-    /// The server engine, as in `cargo lab list`.
-    #[arg(long, env = "LAB_ENGINE")]
+    /// The server engine, as in `cargo lab list`; without it, what LAB_ENGINE says.
+    #[arg(long)]
     engine: Option<String>,
     /// Replicas beside the primary.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=5))]

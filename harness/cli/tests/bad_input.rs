@@ -8,7 +8,9 @@ fn lab(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     // No container engine: whatever looks for one before the input is understood fails differently.
     command.args(words).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    command.env_remove("LAB_ENGINE").env_remove("LAB_SEED").env_remove("LAB_RUN");
+    for name in ["LAB_ENGINE", "LAB_SEED", "LAB_RUN", "LAB_KEEP", "LAB_TIME_SCALE"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -39,6 +41,44 @@ fn what_does_not_exist_is_named(#[case] words: &[&str], #[case] named: &str) {
 fn what_cannot_be_understood_is_bad_usage(#[case] words: &[&str]) {
     let output = lab(words).output().unwrap();
     assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+}
+
+#[rstest]
+#[case::engine("LAB_ENGINE", "redes", "unknown engine `redes` in LAB_ENGINE")]
+#[case::seed("LAB_SEED", "seven", "`LAB_SEED=seven` is not a whole number")]
+#[case::scale("LAB_TIME_SCALE", "abc", "`LAB_TIME_SCALE=abc` is not a number from 1 to 100")]
+#[case::scale_below_one("LAB_TIME_SCALE", "0.5", "`LAB_TIME_SCALE=0.5` is not a number from 1 to 100")]
+#[case::scale_of_nothing("LAB_TIME_SCALE", "NaN", "`LAB_TIME_SCALE=NaN` is not")]
+fn a_variable_that_means_nothing_is_named(
+    #[values("grade", "prepare")] word: &str,
+    #[case] name: &str,
+    #[case] value: &str,
+    #[case] named: &str,
+) {
+    let output = lab(&[word]).env(name, value).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.starts_with("error: ") && said.contains(named) && said.contains("\nhint: "), "{said}");
+}
+
+/// What is missing is the container engine: no variable was taken amiss.
+#[rstest]
+fn an_empty_variable_is_unset(#[values("grade", "prepare")] word: &str) {
+    let mut command = lab(&[word]);
+    for name in ["LAB_ENGINE", "LAB_SEED", "LAB_RUN", "LAB_TIME_SCALE"] {
+        command.env(name, "");
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+}
+
+/// Before the container engine is looked for: an image takes minutes.
+#[test]
+fn a_missing_test_runner_is_noticed_first() {
+    let output = lab(&["grade"]).env("CARGO", "false").output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.starts_with("error: cargo-nextest is missing"), "{said}");
 }
 
 #[rstest]

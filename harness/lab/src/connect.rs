@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// `DOCKER_HOST` says where it is. Without it: Docker's usual socket, else those that Docker Desktop,
 /// rootless Docker and Podman use.
 pub async fn connect() -> Result<Docker, ConnectError> {
-    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let host = crate::setting::text("DOCKER_HOST");
     let host = match host {
         Some(host) => host,
         None => format!("unix://{}", socket(&candidates()).display()),

@@ -25,6 +25,7 @@ pub mod record;
 pub mod secret;
 pub mod sentinel;
 pub mod session;
+pub mod setting;
 pub mod topology;
 pub mod wait;
 pub mod writer;

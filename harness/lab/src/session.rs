@@ -10,7 +10,11 @@ use std::{
 use lab_report::{RunId, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, EngineError};
+use crate::{
+    engine::{Engine, EngineError},
+    setting::{self, SettingError},
+    wait,
+};
 
 /// Names the run that a process takes part in.
 pub const RUN_VAR: &str = "LAB_RUN";
@@ -18,6 +22,8 @@ pub const RUN_VAR: &str = "LAB_RUN";
 pub const SEED_VAR: &str = "LAB_SEED";
 /// `1`: a step that fails leaves its topology up.
 pub const KEEP_VAR: &str = "LAB_KEEP";
+/// Cargo's own: where it builds.
+pub const TARGET_VAR: &str = "CARGO_TARGET_DIR";
 
 /// One process's part in a run.
 #[derive(Debug, Clone)]
@@ -65,18 +71,15 @@ impl Session {
     /// From the environment; `reaper` is the program that cleans up after this process if it is killed.
     ///
     /// # Errors
-    /// `LAB_ENGINE` or `LAB_SEED` is no such thing.
+    /// A variable of the lab's has a value that means nothing.
     pub fn from_env(reaper: &Path) -> Result<Self, SessionError> {
-        let run = std::env::var(RUN_VAR).ok().filter(|run| !run.is_empty()).map(RunId::from);
-        let seed = match std::env::var(SEED_VAR).ok().filter(|seed| !seed.is_empty()) {
-            Some(text) => text.parse().map_err(|_| SessionError::Seed(text))?,
-            None => fastrand::u64(..=u64::from(u32::MAX)),
-        };
+        // Every wait of the session is stretched by it: this is the one place that can still say no.
+        wait::time_scale()?;
         Ok(Self {
-            run: run.unwrap_or_else(new_run_id),
+            run: run_in_env().unwrap_or_else(new_run_id),
             engine: Engine::select(None)?,
-            seed,
-            keep: std::env::var(KEEP_VAR).is_ok_and(|keep| keep == "1"),
+            seed: seed_in_env()?.unwrap_or_else(new_seed),
+            keep: setting::switch(KEEP_VAR)?,
             reaper: reaper.to_owned(),
         })
     }
@@ -109,9 +112,27 @@ pub enum SessionError {
     /// The engine asked for is none.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The seed asked for is no number.
-    #[error("`{SEED_VAR}={0}` is not a whole number")]
-    Seed(String),
+    /// Another variable means nothing.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+}
+
+/// The run that [`RUN_VAR`] names.
+pub fn run_in_env() -> Option<RunId> {
+    setting::text(RUN_VAR).map(RunId::from)
+}
+
+/// The seed that [`SEED_VAR`] gives.
+///
+/// # Errors
+/// It is no whole number.
+pub fn seed_in_env() -> Result<Option<u64>, SettingError> {
+    setting::value(SEED_VAR, "a whole number")
+}
+
+/// Random enough for a seed that is always printed, and short enough to be typed again.
+pub fn new_seed() -> u64 {
+    fastrand::u64(..=u64::from(u32::MAX))
 }
 
 /// `<utc>-<id>`: sorts by time, and does not clash.
@@ -131,8 +152,39 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is at harness/lab")
 }
 
-/// Where runs leave their reports: `target/lab/runs`.
+/// Where runs leave their reports: `target/lab/runs`, the same for every process of a run.
+///
+/// A relative [`TARGET_VAR`] counts from the workspace: a test's working directory is its package's, which
+/// is not where cargo was called. Whoever was called by a person resolves it as cargo does, with
+/// [`target_dir`], and hands it on.
 pub fn runs_dir() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    runs_below(&target_dir(root()))
+}
+
+/// The folder of the runs in a target folder.
+pub fn runs_below(target: &Path) -> PathBuf {
     target.join("lab/runs")
+}
+
+/// Where cargo builds, absolute: a relative [`TARGET_VAR`] counts from `base`.
+pub fn target_dir(base: &Path) -> PathBuf {
+    resolve(base, setting::path(TARGET_VAR))
+}
+
+fn resolve(base: &Path, target: Option<PathBuf>) -> PathBuf {
+    target.map_or_else(|| root().join("target"), |target| base.join(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_target_folder_counts_from_its_base() {
+        let base = Path::new("/base");
+        let resolved = |target: Option<&str>| resolve(base, target.map(PathBuf::from));
+        assert_eq!(resolved(Some("out")), Path::new("/base/out"));
+        assert_eq!(resolved(Some("/elsewhere")), Path::new("/elsewhere"));
+        assert_eq!(resolved(None), root().join("target"));
+    }
 }

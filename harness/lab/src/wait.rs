@@ -7,6 +7,11 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::setting::{self, SettingError};
+
+/// Stretches every budget: for machines slower than a laptop.
+pub const TIME_SCALE_VAR: &str = "LAB_TIME_SCALE";
+
 /// What a probe saw.
 #[derive(Debug)]
 pub enum Seen<T> {
@@ -58,16 +63,20 @@ pub async fn pass(length: Duration) {
     tokio::time::interval_at(start, Duration::from_secs(1)).tick().await;
 }
 
-/// `budget` on this machine: times `LAB_TIME_SCALE`, for machines slower than a laptop.
+/// `budget` on this machine: times [`time_scale`].
 pub fn scaled(budget: Duration) -> Duration {
-    static SCALE: LazyLock<f64> = LazyLock::new(|| {
-        std::env::var("LAB_TIME_SCALE")
-            .ok()
-            .and_then(|scale| scale.parse().ok())
-            .filter(|s| *s >= 1.0)
-            .unwrap_or(1.0)
-    });
+    // One that means nothing is refused where a command or a session begins: no wait has to report it.
+    static SCALE: LazyLock<f64> = LazyLock::new(|| time_scale().unwrap_or(1.0));
     budget.mul_f64(*SCALE)
+}
+
+/// What [`TIME_SCALE_VAR`] says, or 1.
+///
+/// # Errors
+/// It is no such number. Less than 1 would fail what is sound, and a hundredfold wait is a mistake.
+pub fn time_scale() -> Result<f64, SettingError> {
+    let scale = setting::number_within(TIME_SCALE_VAR, "a number from 1 to 100", 1.0..=100.0)?;
+    Ok(scale.unwrap_or(1.0))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A checklist: the steps of a lab, the claims that each step judges, and the marks they are worth.
 //!
 //! Checklists are data, in `fixtures/checklists/`. Reading one proves that it is whole: every check
-//! belongs to one step and at least one item, every item has a check, and no name is used twice.
+//! belongs to one step and at least one item, every criterion has a check, and no name is used twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,6 +120,11 @@ impl Step {
         })
     }
 
+    /// `failover-crash`, or `failover` without a case: the name of its evidence folder.
+    pub fn run_name(&self, case: Option<&str>) -> String {
+        case.map_or_else(|| self.id.to_string(), |case| format!("{}-{case}", self.id))
+    }
+
     /// Its cases, or the single `None` of a step without any.
     pub fn runs(&self) -> Vec<Option<&str>> {
         match self.cases.as_slice() {
@@ -157,9 +162,21 @@ impl Checklist {
         self.items.iter().map(Item::marks).sum()
     }
 
+    /// The step that judges this check.
+    pub fn step_of(&self, check: &CheckId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.checks.iter().any(|own| &own.id == check))
+    }
+
     fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut owner: BTreeMap<&CheckId, &StepId> = BTreeMap::new();
+        let (mut problems, owners) = self.problems_of_steps();
+        problems.extend(self.problems_of_items(&owners));
+        problems.extend(self.names_used_twice());
+        problems
+    }
+
+    /// Also tells which step judges each check.
+    fn problems_of_steps(&self) -> (Vec<String>, BTreeMap<&CheckId, &StepId>) {
+        let (mut problems, mut owner) = (Vec::new(), BTreeMap::new());
         for step in &self.steps {
             if step.checks.is_empty() {
                 problems.push(format!("step `{}` judges no check", step.id));
@@ -179,10 +196,19 @@ impl Checklist {
                 }
             }
         }
-        let mut used = BTreeSet::new();
+        (problems, owner)
+    }
+
+    fn problems_of_items(&self, owner: &BTreeMap<&CheckId, &StepId>) -> Vec<String> {
+        let (mut problems, mut used) = (Vec::new(), BTreeSet::new());
         for item in self.all_items() {
-            if item.checks().next().is_none() {
-                problems.push(format!("item `{}` has no check", item.id));
+            if item.criteria.is_empty() {
+                problems.push(format!("item `{}` has no criterion", item.id));
+            }
+            // Whatever is said of none of its checks is true: its marks would be won for nothing.
+            for empty in item.criteria.iter().filter(|criterion| criterion.checks.is_empty()) {
+                problems
+                    .push(format!("a criterion of item `{}`, worth {}, has no check", item.id, empty.marks));
             }
             for check in item.checks() {
                 if !owner.contains_key(check) {
@@ -194,16 +220,20 @@ impl Checklist {
         problems.extend(
             owner.keys().filter(|id| !used.contains(*id)).map(|id| format!("check `{id}` is in no item")),
         );
+        problems
+    }
+
+    fn names_used_twice(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
         let steps = self.steps.iter().map(|step| ("step", step.id.as_str()));
-        let items = self.items.iter().map(|item| ("item", item.id.as_str()));
-        problems.extend(
-            steps
-                .chain(items)
-                .filter(|name| !names.insert(*name))
-                .map(|(kind, id)| format!("{kind} `{id}` is there twice")),
-        );
-        problems
+        let groups = self.groups.iter().map(|group| ("group", group.id.as_str()));
+        let items = self.all_items().map(|item| ("item", item.id.as_str()));
+        steps
+            .chain(groups)
+            .chain(items)
+            .filter(|name| !names.insert(*name))
+            .map(|(kind, id)| format!("{kind} `{id}` is there twice"))
+            .collect()
     }
 }
 
@@ -247,6 +277,10 @@ mod tests {
         title = "An item"
         expected = "it holds"
         criterion = [{ marks = 2, checks = ["one"] }]
+        [[group]]
+        id = "group"
+        title = "A group"
+        item = [{ id = "other", title = "Other", expected = "it holds", criterion = [{ checks = ["one"] }] }]
     "#;
 
     #[test]
@@ -258,7 +292,34 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case::an_item_without_a_check(r#"checks = ["one"]"#, "checks = []", "item `item` has no check")]
+    #[case::an_item_without_a_criterion(
+        r#"criterion = [{ marks = 2, checks = ["one"] }]"#,
+        "criterion = []",
+        "item `item` has no criterion"
+    )]
+    #[case::a_criterion_without_a_check(
+        r#"{ marks = 2, checks = ["one"] }"#,
+        r#"{ marks = 2, checks = ["one"] }, { marks = 3, checks = [] }"#,
+        "a criterion of item `item`, worth 3, has no check"
+    )]
+    #[case::an_item_of_a_group_by_the_name_of_another(
+        r#"[[group]]"#,
+        r#"[[group]]
+        id = "second"
+        title = "A second group"
+        item = [{ id = "item", title = "Again", expected = "it holds", criterion = [{ checks = ["one"] }] }]
+        [[group]]"#,
+        "item `item` is there twice"
+    )]
+    #[case::two_groups_of_a_name(
+        r#"[[group]]"#,
+        r#"[[group]]
+        id = "group"
+        title = "A second group"
+        item = [{ id = "third", title = "Third", expected = "it holds", criterion = [{ checks = ["one"] }] }]
+        [[group]]"#,
+        "group `group` is there twice"
+    )]
     #[case::a_check_that_no_step_judges(
         r#"checks = ["one"]"#,
         r#"checks = ["one", "two"]"#,

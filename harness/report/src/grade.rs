@@ -1,9 +1,9 @@
 //! From judged steps to marks.
 
 use crate::{
-    checklist::{Checklist, Item, Step},
+    checklist::{Checklist, Criterion, Item, Step},
     evidence::{At, Timeline},
-    ids::CheckId,
+    ids::{CheckId, StepId},
     report::{
         CheckRecord, GradedChecklist, GradedGroup, GradedItem, Report, Run, SCHEMA_VERSION, StepRecord,
     },
@@ -13,12 +13,14 @@ use crate::{
 /// Grades `steps` by `checklists`, which may list more than was asked to run.
 ///
 /// A step that was asked to run and left no record is added as one whose every check is unknown.
+/// Of a record that cannot be read, [`unreadable`] makes the one that takes its place.
 /// Items whose checks all belong to steps that were not asked for are left out of the marks.
 pub fn grade(run: Run, checklists: &[Checklist], asked: &[&Step], mut steps: Vec<StepRecord>) -> Report {
     for step in asked {
         for case in step.runs() {
             if !steps.iter().any(|record| record.step == step.id && record.case.as_deref() == case) {
-                steps.push(missing(step, case));
+                let why = "the step left no record: it was stopped, or it never started";
+                steps.push(without_record(step, case, why));
             }
         }
     }
@@ -35,9 +37,12 @@ pub fn grade(run: Run, checklists: &[Checklist], asked: &[&Step], mut steps: Vec
 }
 
 fn grade_checklist(checklist: &Checklist, steps: &[StepRecord]) -> GradedChecklist {
-    let items: Vec<_> = checklist.items.iter().filter_map(|item| grade_item(item, steps)).collect();
+    let grade = |items: &[Item]| -> Vec<GradedItem> {
+        items.iter().filter_map(|item| grade_item(checklist, item, steps)).collect()
+    };
+    let items = grade(&checklist.items);
     let groups = checklist.groups.iter().filter_map(|group| {
-        let items: Vec<_> = group.items.iter().filter_map(|item| grade_item(item, steps)).collect();
+        let items = grade(&group.items);
         let verdict = Verdict::worst(items.iter().map(|item| item.verdict));
         (!items.is_empty()).then(|| GradedGroup {
             id: group.id.clone(),
@@ -57,33 +62,71 @@ fn grade_checklist(checklist: &Checklist, steps: &[StepRecord]) -> GradedCheckli
 }
 
 /// None when no step that ran judges any of the item's checks.
-fn grade_item(item: &Item, steps: &[StepRecord]) -> Option<GradedItem> {
+fn grade_item(checklist: &Checklist, item: &Item, steps: &[StepRecord]) -> Option<GradedItem> {
     let judged = |id: &CheckId| -> Vec<&CheckRecord> {
         steps.iter().flat_map(|step| &step.checks).filter(|check| &check.id == id).collect()
     };
     let verdict_of = |id: &CheckId| Verdict::worst(judged(id).iter().map(|check| check.verdict));
     let records: Vec<_> = item.checks().flat_map(&judged).collect();
-    let worst = records.iter().max_by_key(|check| check.verdict)?;
-    // A check of a step that was not asked to run leaves its criterion unearned, and says so.
-    let verdict = Verdict::worst(item.checks().map(verdict_of));
-    let marks_awarded = item
-        .criteria
-        .iter()
-        .filter(|criterion| criterion.checks.iter().all(|id| verdict_of(id) == Verdict::Pass))
-        .map(|criterion| criterion.marks)
-        .sum();
-    let troubled = worst.verdict != Verdict::Pass;
+    let finding = Finding::of(checklist, item, &records)?;
+    // The worst of no checks is unknown, so a criterion without any wins nothing.
+    let earned =
+        |criterion: &&Criterion| Verdict::worst(criterion.checks.iter().map(verdict_of)) == Verdict::Pass;
     Some(GradedItem {
         id: item.id.clone(),
         title: item.title.clone(),
         marks: item.marks(),
-        marks_awarded,
-        verdict,
-        expected: if troubled { worst.expected.clone() } else { item.expected.clone() },
-        observed: if troubled { format!("{}: {}", worst.id, worst.observed) } else { summary(&records) },
-        hint: troubled.then(|| worst.hint.clone()),
+        marks_awarded: item.criteria.iter().filter(earned).map(|criterion| criterion.marks).sum(),
+        verdict: Verdict::worst(item.checks().map(verdict_of)),
+        expected: finding.expected,
+        observed: finding.observed,
+        hint: finding.hint,
         checks: item.checks().cloned().collect(),
     })
+}
+
+/// What an item's verdict comes from, in words.
+struct Finding {
+    expected: String,
+    observed: String,
+    hint: Option<String>,
+}
+
+impl Finding {
+    /// Of the worst check; a check of a step that was not asked to run is as unknown as any, and is named.
+    fn of(checklist: &Checklist, item: &Item, records: &[&CheckRecord]) -> Option<Self> {
+        let worst = records.iter().max_by_key(|check| check.verdict)?;
+        let not_run: Vec<&CheckId> =
+            item.checks().filter(|id| !records.iter().any(|check| &check.id == *id)).collect();
+        let names: Vec<&str> = not_run.iter().map(|id| id.as_str()).collect();
+        let aside = format!("not run: {}", names.join(", "));
+        let troubled =
+            |observed| Self { expected: worst.expected.clone(), observed, hint: Some(worst.hint.clone()) };
+        let seen = format!("{}: {}", worst.id, worst.observed);
+        Some(match (worst.verdict, not_run.is_empty()) {
+            (Verdict::Pass, true) => {
+                Self { expected: item.expected.clone(), observed: summary(records), hint: None }
+            }
+            (Verdict::Pass | Verdict::Skipped, false) => Self {
+                expected: item.expected.clone(),
+                observed: aside,
+                hint: Some(run_all_of(checklist, item)),
+            },
+            (_, true) => troubled(seen),
+            (_, false) => troubled(format!("{seen}; {aside}")),
+        })
+    }
+}
+
+/// The command that runs every step that the item needs.
+fn run_all_of(checklist: &Checklist, item: &Item) -> String {
+    let mut steps: Vec<&str> = Vec::new();
+    for step in item.checks().filter_map(|check| checklist.step_of(check)) {
+        if !steps.contains(&step.id.as_str()) {
+            steps.push(step.id.as_str());
+        }
+    }
+    format!("`cargo lab grade {} --step {}` runs all that it takes", checklist.id, steps.join(" --step "))
 }
 
 /// What was seen, in one line of at most this many bytes.
@@ -103,9 +146,27 @@ fn summary(records: &[&CheckRecord]) -> String {
     }
 }
 
-/// The record of a step that left none: it ended before it could say anything.
-fn missing(step: &Step, case: Option<&str>) -> StepRecord {
-    let why = "the step left no record: it was stopped, or it never started";
+/// Stands in for the record in the evidence folder `name` that cannot be read: nothing is known of it but
+/// `why`, and that has to be seen.
+pub fn unreadable(checklists: &[Checklist], name: &str, why: &str) -> StepRecord {
+    let why = format!("the record of the step cannot be read: {why}");
+    for step in checklists.iter().flat_map(|checklist| &checklist.steps) {
+        let named = |case: &Option<&str>| step.run_name(*case) == name;
+        if let Some(case) = step.runs().into_iter().find(named) {
+            return without_record(step, case, &why);
+        }
+    }
+    let unlisted = Step {
+        id: StepId::from(name),
+        title: "A step that no checklist lists".to_owned(),
+        cases: Vec::new(),
+        checks: Vec::new(),
+    };
+    without_record(&unlisted, None, &why)
+}
+
+/// The record of a step of which nothing is known, because of `why`.
+fn without_record(step: &Step, case: Option<&str>, why: &str) -> StepRecord {
     let checks = step.checks_of(case).map(|check| CheckRecord {
         id: check.id.clone(),
         claim: check.claim.clone(),
@@ -129,5 +190,129 @@ fn missing(step: &Step, case: Option<&str>) -> StepRecord {
         measurements: Vec::new(),
         aborted: Some(why.to_owned()),
         timeline: Timeline::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Host, Image};
+
+    const TWO_STEPS: &str = r#"
+        id = "small"
+        title = "Small"
+        lab = "replication"
+        [[step]]
+        id = "data"
+        title = "Data"
+        check = [{ id = "data.same", claim = "it is the same", hint = "look at it" }]
+        [[step]]
+        id = "status"
+        title = "Status"
+        cases = ["crash", "hold"]
+        check = [{ id = "status.role", claim = "it says so", hint = "ask it" }]
+        [[item]]
+        id = "both"
+        title = "Data and status"
+        expected = "the same data, and a role"
+        criterion = [{ marks = 2, checks = ["data.same"] }, { marks = 1, checks = ["status.role"] }]
+    "#;
+
+    fn small() -> Checklist {
+        Checklist::parse("small", TWO_STEPS).unwrap()
+    }
+
+    fn run() -> Run {
+        let image = Image { reference: String::new(), digest: String::new(), origin: String::new() };
+        let (os, arch, container_engine) = Default::default();
+        Run {
+            id: "run".into(),
+            target: "docker".into(),
+            engine: "redis:7.0".into(),
+            image,
+            seed: 1,
+            rerun: String::new(),
+            started_at: String::new(),
+            duration: At::default(),
+            host: Host { os, arch, cpus: 2, memory_bytes: 0, container_engine },
+        }
+    }
+
+    /// The record of a step whose every check came out like this.
+    fn record(checklist: &Checklist, step: &str, case: Option<&str>, verdict: Verdict) -> StepRecord {
+        let step = checklist.step(&step.into()).unwrap();
+        let mut record = StepRecord { aborted: None, verdict, ..without_record(step, case, "seen") };
+        record.checks.iter_mut().for_each(|check| check.verdict = verdict);
+        record
+    }
+
+    fn graded(left: Vec<StepRecord>, asked: &[&str]) -> (Report, GradedItem) {
+        let checklist = small();
+        let asked: Vec<&Step> = asked.iter().map(|id| checklist.step(&(*id).into()).unwrap()).collect();
+        let report = grade(run(), std::slice::from_ref(&checklist), &asked, left);
+        let item = report.checklists[0].items[0].clone();
+        (report, item)
+    }
+
+    #[test]
+    fn what_was_not_asked_to_run_is_named_with_the_command_that_runs_it() {
+        let (report, item) = graded(vec![record(&small(), "data", None, Verdict::Pass)], &["data"]);
+        assert_eq!((report.verdict, item.verdict, item.marks_awarded), (Verdict::Pass, Verdict::Unknown, 2));
+        assert_eq!(item.observed, "not run: status.role");
+        let hint = "`cargo lab grade small --step data --step status` runs all that it takes";
+        assert_eq!(item.hint.as_deref(), Some(hint));
+    }
+
+    #[test]
+    fn what_failed_is_told_before_what_did_not_run() {
+        let (_, item) = graded(vec![record(&small(), "data", None, Verdict::Fail)], &["data"]);
+        assert_eq!((item.verdict, item.hint.as_deref()), (Verdict::Fail, Some("look at it")));
+        assert_eq!(item.observed, "data.same: seen; not run: status.role");
+    }
+
+    #[test]
+    fn a_step_that_was_asked_for_and_left_nothing_is_unknown() {
+        let checklist = small();
+        let left = vec![
+            record(&checklist, "data", None, Verdict::Pass),
+            record(&checklist, "status", Some("crash"), Verdict::Pass),
+        ];
+        let (report, item) = graded(left, &["data", "status"]);
+        assert_eq!(
+            (report.verdict, item.verdict, item.marks_awarded),
+            (Verdict::Unknown, Verdict::Unknown, 2)
+        );
+        assert!(report.steps[2].aborted.as_deref().unwrap().contains("left no record"));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_an_unknown_step_with_the_reason() {
+        let checklist = small();
+        let left = vec![
+            record(&checklist, "data", None, Verdict::Pass),
+            record(&checklist, "status", Some("crash"), Verdict::Pass),
+            unreadable(std::slice::from_ref(&checklist), "status-hold", "cut off at line 3"),
+        ];
+        let (report, item) = graded(left, &["data", "status"]);
+        assert_eq!((report.verdict, report.steps.len()), (Verdict::Unknown, 3));
+        assert!(item.observed.contains("cut off at line 3"), "{}", item.observed);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_and_belongs_to_nothing_is_not_dropped() {
+        let checklist = small();
+        let stray = unreadable(std::slice::from_ref(&checklist), "stray", "not JSON");
+        let (report, _) = graded(vec![record(&checklist, "data", None, Verdict::Pass), stray], &["data"]);
+        assert_eq!(report.verdict, Verdict::Unknown);
+    }
+
+    /// No checklist that was parsed has one; the marks do not depend on it.
+    #[test]
+    fn a_criterion_without_checks_wins_nothing() {
+        let mut checklist = small();
+        checklist.items[0].criteria.push(Criterion { marks: 5, checks: Vec::new() });
+        let left = vec![record(&checklist, "data", None, Verdict::Pass)];
+        let report = grade(run(), std::slice::from_ref(&checklist), &[], left);
+        assert_eq!((report.checklists[0].marks_awarded, report.checklists[0].marks_total), (2, 8));
     }
 }

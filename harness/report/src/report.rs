@@ -122,7 +122,7 @@ pub struct GradedItem {
     pub verdict: Verdict,
     /// What a sound deployment shows.
     pub expected: String,
-    /// What was seen: of the first check that did not pass, else of all.
+    /// What was seen: of the worst check, else of all; and which of them did not run.
     pub observed: String,
     /// What to do about it, when it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -63,8 +63,7 @@ struct Bare {
 
 impl Bare {
     fn of(suite: &str) -> Self {
-        let mirror = std::env::var("LAB_DEBIAN_MIRROR").ok().filter(|mirror| !mirror.is_empty());
-        let mirror = mirror.unwrap_or_else(|| MIRROR.to_owned());
+        let mirror = crate::setting::text("LAB_DEBIAN_MIRROR").unwrap_or_else(|| MIRROR.to_owned());
         let recipe = digest(&[suite, &mirror]);
         Self { name: format!("failover-lab/debian:{suite}"), mirror, recipe }
     }
