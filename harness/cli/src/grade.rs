@@ -101,7 +101,10 @@ impl Grade {
 async fn begin_run(engine: &Engine, seed: u64, rerun: String) -> Result<Run, Failure> {
     let spinner = Spinner::start("preparing");
     let api = connect::connect().await?;
-    sweep_dead(&api, Kept::Stay).await?;
+    // Nobody waits for what cannot be removed now; but somebody should know.
+    for failed in sweep_dead(&api, Kept::Stay).await?.failed {
+        eprintln!("left by a dead run, and still there: {failed}");
+    }
     let image = image::ensure(&api, engine, &|line| spinner.say(line)).await?;
     image::tools(&api, &|line| spinner.say(line)).await?;
     let host = host(&api).await;

@@ -4,7 +4,8 @@ use std::{process::ExitCode, time::Duration};
 
 use failover_lab::{
     connect,
-    docker::{Kept, Leftovers, Owner, Scope, find, sweep_dead},
+    docker::{Kept, Owner, Scope, Swept, find, sweep_dead},
+    explain::chain,
     wait::{Seen, until},
 };
 
@@ -26,8 +27,7 @@ pub(crate) async fn down() -> Result<ExitCode, Failure> {
         }
     }
     ended(&owners).await?;
-    say_removed(&sweep_dead(&api, Kept::Go).await?);
-    Ok(ExitCode::SUCCESS)
+    Ok(say(&sweep_dead(&api, Kept::Go).await?))
 }
 
 async fn ended(owners: &[Owner]) -> Result<(), Failure> {
@@ -43,13 +43,20 @@ async fn ended(owners: &[Owner]) -> Result<(), Failure> {
 /// Removes what dead runs left, kept topologies among it.
 pub(crate) async fn reap() -> Result<ExitCode, Failure> {
     let api = connect::connect().await?;
-    say_removed(&sweep_dead(&api, Kept::Go).await?);
-    Ok(ExitCode::SUCCESS)
+    Ok(say(&sweep_dead(&api, Kept::Go).await?))
 }
 
-fn say_removed(removed: &Leftovers) {
-    match removed.names() {
-        names if names.is_empty() => println!("nothing was left"),
-        names => names.iter().for_each(|name| println!("removed {name}")),
+/// Says what a sweep did; one that left something behind has not succeeded.
+fn say(swept: &Swept) -> ExitCode {
+    swept.removed.names().iter().for_each(|name| println!("removed {name}"));
+    swept.failed.iter().for_each(|error| eprintln!("error: {}", chain(error)));
+    match (&swept.removed, &swept.failed[..]) {
+        (removed, []) if removed.is_empty() => println!("nothing was left"),
+        (_, []) => {}
+        _ => {
+            eprintln!("hint: `cargo lab reap` again; if it stays, restart the container engine");
+            return ExitCode::FAILURE;
+        }
     }
+    ExitCode::SUCCESS
 }

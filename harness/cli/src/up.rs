@@ -7,7 +7,7 @@ use failover_lab::{
     docker::{Docker, Kept, Labels, Network, sweep_dead},
     engine::Engine,
     front::Front,
-    group::ReplicationGroup,
+    group::{ReplicationGroup, Retain},
     interrupt::interrupted,
     reaper::Reaper,
     record::Recorder,
@@ -67,49 +67,49 @@ impl Up {
                 return Err(error.into());
             }
         };
-        let outcome = tokio::select! {
-            outcome = self.stay(&docker, &spinner) => outcome,
-            why = interrupted() => {
-                println!("\n{why}: removing everything");
-                Ok(())
-            }
-        };
+        let outcome = self.boot_and_stay(&docker, &spinner).await;
         docker.tear_down().await?;
         reaper.dismiss();
         outcome.map(|()| ExitCode::SUCCESS)
     }
 
-    async fn stay(&self, docker: &Docker, spinner: &Spinner) -> Result<(), Failure> {
-        sweep_dead(docker.api(), Kept::Stay).await?;
-        spinner.say("booting");
-        let network = Network::create(docker, &docker.labels().lab).await?;
-        let recorder = Recorder::default();
-        let topology = replicated(self.replicas);
-        let (group, boot) = ReplicationGroup::create("lab", &topology, docker, &network, &recorder)
-            .await
-            .map_err(|error| {
-                Failure::missing(
-                    format!("the group did not boot: {error}"),
-                    "`cargo lab doctor` says what is missing",
-                )
-            })?;
-        spinner.finish(&format!(
-            "{} is up: servers in {:.1} s, replication in {:.0} ms",
-            docker.engine(),
-            boot.containers.as_secs_f64(),
-            boot.replication.as_secs_f64() * 1000.0
-        ));
-        let primary = front(&group, EndpointName::Primary, self.primary_port).await?;
-        let reader = front(&group, EndpointName::Reader, self.reader_port).await?;
+    async fn boot_and_stay(&self, docker: &Docker, spinner: &Spinner) -> Result<(), Failure> {
+        let stop = interrupted();
+        tokio::pin!(stop);
+        let group = tokio::select! {
+            group = boot(self.replicas, docker, spinner) => group?,
+            why = &mut stop => {
+                say_stopped(&why);
+                return Ok(());
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = self.stay(&group) => outcome,
+            why = &mut stop => {
+                say_stopped(&why);
+                Ok(())
+            }
+        };
+        // Its manager first: it would bring back what is being removed. What this leaves, the teardown of
+        // everything labelled gets.
+        if let Err(error) = group.delete(Retain::Nothing).await {
+            println!("deleting the group: {error}");
+        }
+        outcome
+    }
+
+    async fn stay(&self, group: &ReplicationGroup) -> Result<(), Failure> {
+        let primary = front(group, EndpointName::Primary, self.primary_port).await?;
+        let reader = front(group, EndpointName::Reader, self.reader_port).await?;
         println!("\nprimary endpoint  redis-cli -h 127.0.0.1 -p {}", primary.address().port());
         println!("reader endpoint   redis-cli -h 127.0.0.1 -p {}\n", reader.address().port());
-        print_roles(&group).await;
+        print_roles(group).await;
         println!(
             "\ntry: docker kill --signal USR1 {}    (crashes the primary's server)",
             group.primary().container()
         );
         println!("Ctrl-C, or `cargo lab down` elsewhere, removes everything\n");
-        self.tell_events(&group).await;
+        self.tell_events(group).await;
         Ok(())
     }
 
@@ -129,6 +129,30 @@ impl Up {
             told = events.len();
         }
     }
+}
+
+async fn boot(replicas: u8, docker: &Docker, spinner: &Spinner) -> Result<ReplicationGroup, Failure> {
+    // What cannot be removed now is in nobody's way; `cargo lab reap` says what it is.
+    let _ = sweep_dead(docker.api(), Kept::Stay).await?;
+    spinner.say("booting");
+    let network = Network::create(docker, &docker.labels().lab).await?;
+    let (topology, recorder) = (replicated(replicas), Recorder::default());
+    let (group, boot) =
+        ReplicationGroup::create("lab", &topology, docker, &network, &recorder).await.map_err(|error| {
+            let hint = "`cargo lab doctor` says what is missing";
+            Failure::missing(format!("the group did not boot: {error}"), hint)
+        })?;
+    spinner.finish(&format!(
+        "{} is up: servers in {:.1} s, replication in {:.0} ms",
+        docker.engine(),
+        (boot.containers + boot.servers).as_secs_f64(),
+        boot.replication.as_secs_f64() * 1000.0
+    ));
+    Ok(group)
+}
+
+fn say_stopped(why: &str) {
+    println!("\n{why}: removing everything");
 }
 
 async fn front(group: &ReplicationGroup, endpoint: EndpointName, port: u16) -> Result<Front, Failure> {

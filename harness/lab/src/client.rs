@@ -8,7 +8,10 @@ use redis::{
     AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
     aio::MultiplexedConnection,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     docker::{Node, PORT, Relay},
@@ -60,6 +63,7 @@ impl Vantage {
 #[derive(Clone)]
 struct Connection {
     number: u64,
+    made: Instant,
     redis: MultiplexedConnection,
 }
 
@@ -166,17 +170,28 @@ impl Client {
     }
 
     async fn run<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, CallError> {
-        let deadline = tokio::time::Instant::now() + self.patience;
+        let start = Instant::now();
+        let deadline = start + self.patience;
         let mut connection = self.connected().await?;
-        match tokio::time::timeout_at(deadline, cmd.query_async(&mut connection.redis)).await {
+        if Instant::now() >= deadline {
+            return Err(CallError::NotSent("connected too late".to_owned()));
+        }
+        match timeout_at(deadline, cmd.query_async(&mut connection.redis)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.failed(&connection, &error).await),
+            // Made for this operation, or for one that waited with it: it has not had all of the patience
+            // yet, and is everybody's.
+            Err(_) if connection.made > start => Err(self.unanswered()),
             Err(_) => Err(self.silent(&connection).await),
         }
     }
 
     async fn silent(&self, connection: &Connection) -> CallError {
         self.drop_connection(connection.number).await;
+        self.unanswered()
+    }
+
+    fn unanswered(&self) -> CallError {
         CallError::NoAnswer(format!("nothing within {:?}", self.patience))
     }
 
@@ -207,7 +222,8 @@ impl Client {
         if let Some(connection) = &*slot {
             return Ok(connection.clone());
         }
-        let connection = Connection { number: fastrand::u64(..), redis: self.connect().await? };
+        let redis = self.connect().await?;
+        let connection = Connection { number: fastrand::u64(..), made: Instant::now(), redis };
         *slot = Some(connection.clone());
         Ok(connection)
     }

@@ -2,33 +2,19 @@
 
 mod kernel;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    net::{IpAddr, Ipv4Addr, UdpSocket},
-    path::Path,
-    process::Stdio,
-    str::FromStr,
-    time::Duration,
-};
+use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
 
-use bollard::{
-    Docker,
-    errors::Error,
-    models::SystemInfo,
-    query_parameters::{InspectNetworkOptions, ListContainersOptionsBuilder},
-};
+use bollard::{Docker, errors::Error, models::SystemInfo, query_parameters::ListContainersOptionsBuilder};
 use serde::Serialize;
 use sysinfo::Disks;
 
 use crate::{
     connect,
+    docker::{RUN_LABEL, Route, route},
     engine::Engine,
     image::{self, Offer},
 };
 
-/// On every container of a lab: the run it belongs to.
-const RUN_LABEL: &str = "failover-lab.run";
 /// The oldest protocol the lab speaks: Docker 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
 const LITTLE_DISK: u64 = 5_000_000_000;
@@ -92,7 +78,7 @@ pub async fn examine(engine: &Engine) -> Vec<Finding> {
                 container_engine(&docker),
                 images(&docker, engine),
                 tools(&docker),
-                addressing(&docker, &info),
+                addressing(&docker),
                 leftovers(&docker)
             );
             let mut findings =
@@ -266,67 +252,22 @@ async fn nextest() -> Finding {
     }
 }
 
-/// Whether a container's own address can be reached from here.
-async fn addressing(docker: &Docker, info: &SystemInfo) -> Finding {
+/// Whether a container's own address can be reached from here, as a lab finds it out.
+async fn addressing(docker: &Docker) -> Finding {
     const NAME: &str = "addressing";
-    let hint =
-        "clients go through published ports and an address map; on Linux, Docker Engine as root avoids that";
-    if is_desktop(info) {
-        return Finding::warn(NAME, "Docker Desktop: containers are reached through published ports", hint);
-    }
-    let network = match bounded(docker.inspect_network("bridge", None::<InspectNetworkOptions>)).await {
-        Ok(network) => network,
-        Err(why) => {
-            return Finding::warn(NAME, format!("the bridge network cannot be looked at: {why}"), hint);
-        }
-    };
-    let subnets = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    let subnet = subnets.into_iter().find_map(|config| config.subnet?.parse::<Subnet>().ok());
-    match subnet {
-        Some(subnet) if subnet.is_ours() => Finding::ok(
+    match tokio::time::timeout(PATIENCE, route(docker)).await {
+        Ok(Ok(route @ (Route::Chosen(_) | Route::Gateway(_)))) => Finding::ok(NAME, route.to_string()),
+        Ok(Ok(route)) => Finding::warn(
             NAME,
-            format!("this machine is on the bridge ({subnet}): containers are reached directly"),
+            route.to_string(),
+            "clients go through published ports and an address map; on Linux, Docker Engine as root avoids that",
         ),
-        Some(subnet) => Finding::warn(NAME, format!("the bridge ({subnet}) is not this machine's"), hint),
-        None => Finding::warn(NAME, "the bridge has no IPv4 subnet", hint),
-    }
-}
-
-/// An IPv4 subnet: `172.17.0.0/16`.
-struct Subnet {
-    address: Ipv4Addr,
-    length: u32,
-}
-
-impl Subnet {
-    fn contains(&self, address: Ipv4Addr) -> bool {
-        (address.to_bits() ^ self.address.to_bits()).leading_zeros() >= self.length
-    }
-
-    /// Whether this machine would speak to it as a member: the address it would send from says so.
-    /// Nothing is sent.
-    fn is_ours(&self) -> bool {
-        let from = || {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-            socket.connect((Ipv4Addr::from_bits(self.address.to_bits() + 2), 9))?;
-            socket.local_addr()
-        };
-        matches!(from().map(|from| from.ip()), Ok(IpAddr::V4(from)) if self.contains(from))
-    }
-}
-
-impl FromStr for Subnet {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, length) = text.split_once('/').ok_or(())?;
-        Ok(Self { address: address.parse().map_err(drop)?, length: length.parse().map_err(drop)? })
-    }
-}
-
-impl fmt::Display for Subnet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
+        Ok(Err(error)) => Finding::fail(NAME, error.to_string(), error.hint()),
+        Err(_) => Finding::warn(
+            NAME,
+            format!("no answer within {} s", PATIENCE.as_secs()),
+            "see whether `docker network inspect bridge` answers",
+        ),
     }
 }
 
@@ -339,7 +280,7 @@ async fn leftovers(docker: &Docker) -> Finding {
         Ok(containers) => Finding::warn(
             NAME,
             format!("{} containers of labs, running or dead", containers.len()),
-            format!("if no lab runs now: `docker rm -fv $(docker ps -aq --filter label={RUN_LABEL})`"),
+            "`cargo lab reap` removes those of dead runs",
         ),
         Err(why) => Finding::warn(NAME, format!("unknown: {why}"), "see whether `docker ps` answers"),
     }
@@ -370,14 +311,6 @@ mod tests {
         assert!(parse_api("1.9").unwrap() < OLDEST_API);
         assert!(parse_api("1.41").unwrap() >= OLDEST_API);
         assert_eq!(parse_api(""), None);
-    }
-
-    #[test]
-    fn this_machine_is_on_its_own_network_only() {
-        let subnet = |text: &str| text.parse::<Subnet>().unwrap_or_else(|()| panic!("{text}"));
-        assert!(subnet("127.0.0.0/8").is_ours());
-        assert!(!subnet("198.51.100.0/24").is_ours(), "for documentation, nobody's");
-        assert!("fd00::/64".parse::<Subnet>().is_err());
     }
 
     #[test]

@@ -2,16 +2,25 @@
 //!
 //! A new connection goes where the name points now; an open one stays where it is.
 
-use std::{io, net::Ipv4Addr, net::SocketAddr};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use lab_report::evidence::EndpointName;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     task::JoinSet,
+    time::timeout,
 };
 
-use crate::endpoint::Records;
+use crate::{endpoint::Records, wait};
+
+/// A node that has not taken a connection by then is down, and the client had better resolve again.
+const CONNECT: Duration = Duration::from_secs(10);
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A listening front; closed, with its connections, when dropped.
 pub struct Front {
@@ -41,8 +50,12 @@ impl Front {
 async fn serve(listener: TcpListener, records: Records, endpoint: EndpointName) {
     let mut connections = JoinSet::new();
     loop {
-        // A client that vanished between its SYN and now is not a reason to stop listening.
-        let Ok((client, _)) = listener.accept().await else { continue };
+        // A client that vanished between its SYN and now is not a reason to stop listening. Nor is being out
+        // of file descriptors, which lasts: asking again at once would keep a processor busy.
+        let Ok((client, _)) = listener.accept().await else {
+            wait::pass(ACCEPT_AGAIN).await;
+            continue;
+        };
         let target = records.look_up(endpoint).map(|node| node.reach());
         connections.spawn(async move {
             if let Some(target) = target {
@@ -55,7 +68,7 @@ async fn serve(listener: TcpListener, records: Records, endpoint: EndpointName) 
 }
 
 async fn forward(mut client: TcpStream, target: SocketAddr) -> io::Result<()> {
-    let mut server = TcpStream::connect(target).await?;
+    let mut server = timeout(CONNECT, TcpStream::connect(target)).await??;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     copy_bidirectional(&mut client, &mut server).await?;

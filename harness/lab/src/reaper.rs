@@ -25,6 +25,8 @@ const DISMISSED: &str = "dismissed";
 const RUNNER_ENDS: Duration = Duration::from_secs(15);
 /// A container that was asked for before the owner died is there within a second or two.
 const LOOKS: usize = 3;
+/// A container engine that is restarted, or upgraded, answers again within this.
+const ENGINE_RETURNS: Duration = Duration::from_secs(300);
 
 /// A reaper that watches this process.
 #[derive(Debug)]
@@ -102,18 +104,31 @@ async fn reap(scope: Scope, runner: Option<Owner>) -> ExitCode {
         })
         .await;
     }
-    let Ok(api) = connect::connect().await else { return ExitCode::FAILURE };
     // What was being started when the owner died may appear a moment later: look again.
     for _ in 0..LOOKS {
-        if remove(&api, &scope).await.is_err() {
+        if !removed(&scope).await {
             return ExitCode::FAILURE;
         }
         wait::pass(Duration::from_secs(1)).await;
     }
-    match remove(&api, &scope).await {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    if removed(&scope).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Nobody comes after the reaper but the next sweep: a container engine that is busy, or is being started
+/// again, is waited for.
+async fn removed(scope: &Scope) -> bool {
+    wait::until("everything to be gone", ENGINE_RETURNS, Duration::from_secs(1), async || {
+        let api = match connect::connect().await {
+            Ok(api) => api,
+            Err(error) => return Seen::NotYet(error.to_string()),
+        };
+        match remove(&api, scope).await {
+            Ok(_) => Seen::Ready(()),
+            Err(error) => Seen::NotYet(error.to_string()),
+        }
+    })
+    .await
+    .is_ok()
 }
 
 /// Whoever interrupts the owner does not mean the reaper.

@@ -4,19 +4,47 @@ use std::time::Duration;
 
 use failover_lab::{
     client::Client,
-    docker::{Fault, FaultKind},
-    group::{GroupError, NODE_GROUP, ReplicationGroup, Retain, Status},
+    docker::{Fault, FaultKind, Launch, Node, Server},
+    group::{Condition, GroupError, NODE_GROUP, ReplicationGroup, Retain, Status},
     replicated,
     wait::{self, Seen},
 };
-use lab_report::{NodeId, evidence::EndpointName};
+use lab_report::{
+    NodeId,
+    evidence::{EndpointName, Role},
+};
 
 use super::with_group;
 
 const SOON: Duration = Duration::from_secs(5);
+/// What the manager does about a loss is done within this: a detection, a start, and a copy of nothing.
+const HANDLED: Duration = Duration::from_secs(10);
+/// A dead primary is found within `dead_after` + a probe's period and length, and replaced within one round
+/// of offsets: 1.6 s with the default clocks. Far less than a recovery may take.
+const REPLACED: Duration = Duration::from_secs(4);
+const PACE: Duration = Duration::from_millis(20);
 
 fn reader_names(group: &ReplicationGroup) -> Vec<NodeId> {
     group.records().targets(EndpointName::Reader)
+}
+
+/// Waits until the control plane finds a node in this condition.
+async fn is(group: &ReplicationGroup, node: &Node, wanted: Condition) {
+    let what = format!("{} to be {wanted:?}", node.id());
+    let found = wait::until(&what, HANDLED, PACE, async || match group.condition(node.id()) {
+        Some(condition) if condition == wanted => Seen::Ready(()),
+        other => Seen::NotYet(format!("{other:?}, events {:?}", group.events())),
+    });
+    found.await.unwrap_or_else(|late| panic!("{late}"));
+}
+
+/// Waits until somebody else is primary, and says who.
+async fn successor(group: &ReplicationGroup, old: &Node) -> NodeId {
+    let found = wait::until("somebody to take its place", REPLACED, PACE, async || match group.primary() {
+        primary if primary.id() == old.id() => Seen::NotYet(format!("{:?}", group.describe().members)),
+        primary => Seen::Ready(primary.id().clone()),
+    });
+    found.await.unwrap_or_else(|late| panic!("{late}"))
 }
 
 fn ids<const N: usize>(names: [&str; N]) -> Vec<NodeId> {
@@ -149,6 +177,186 @@ async fn a_dead_replica_is_brought_back() {
         // 3. As it was.
         assert_eq!(group.primary().id(), primary.id());
         assert_eq!(group.records().targets(EndpointName::Primary), [primary.id().clone()]);
+    })
+    .await;
+}
+
+/// 1. A replica dies, and while it is being brought back the primary dies, too.
+/// 2. The other replica takes over, without waiting for a recovery that cannot end before.
+/// 3. Both are brought back, as replicas of the new primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_dies_during_a_recovery_is_replaced() {
+    with_group(replicated(2), None, async |lab| {
+        let group = &lab.group;
+        let (old, replicas) = (group.primary(), group.replicas());
+        let (first, second) = (&replicas[0], &replicas[1]);
+        old.ask::<()>(&["SET", "fruit", "apple"]).await.unwrap();
+        assert_eq!(old.ask::<u64>(&["WAIT", "2", "900"]).await.unwrap(), 2);
+
+        // 1. Two deaths.
+        let _of_first = Fault::inject(FaultKind::Crash, first, &lab.recorder).await.unwrap();
+        is(group, first, Condition::Recovering).await;
+        let _of_primary = Fault::inject(FaultKind::Crash, &old, &lab.recorder).await.unwrap();
+
+        // 2. Replaced.
+        assert_eq!(&successor(group, &old).await, second.id());
+
+        // 3. Back.
+        for node in [first, &old] {
+            is(group, node, Condition::Sound).await;
+            let info = node.info().await.unwrap();
+            let follows = info.get("master_host").map(str::to_owned);
+            assert_eq!(follows, Some(second.address().to_string()));
+            assert_eq!(node.ask::<String>(&["GET", "fruit"]).await.unwrap(), "apple", "{}", node.id());
+        }
+        assert_eq!(reader_names(group), ids(["lab-001", "lab-002"]));
+    })
+    .await;
+}
+
+/// 1. The only replica is held, and then the primary: there is nobody to promote.
+/// 2. The replica is released: the manager tries again, and promotes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promotion_that_failed_is_tried_again() {
+    with_group(replicated(1).without_recovery(), None, async |lab| {
+        let group = &lab.group;
+        let (old, replica) = (group.primary(), group.replicas().remove(0));
+
+        // 1. Nobody.
+        let of_replica = Fault::inject(FaultKind::Hold, &replica, &lab.recorder).await.unwrap();
+        let _of_primary = Fault::inject(FaultKind::Hold, &old, &lab.recorder).await.unwrap();
+        is(group, &replica, Condition::Dead).await;
+        is(group, &old, Condition::Dead).await;
+        assert_eq!(group.primary().id(), old.id());
+
+        // 2. Somebody.
+        of_replica.heal().await.unwrap();
+        assert_eq!(&successor(group, &old).await, replica.id());
+        assert_eq!(replica.info().await.unwrap().role(), Role::Primary);
+        assert_eq!(group.records().targets(EndpointName::Primary), [replica.id().clone()]);
+    })
+    .await;
+}
+
+/// 1. A replica is held: it leaves the reader name. Nobody recovers it.
+/// 2. It is released: the manager sees that it is sound, and names it again.
+/// 3. The same with the primary, where nobody is promoted: it is as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_node_that_comes_back_by_itself_is_named_again() {
+    with_group(replicated(2).without_recovery().without_automatic_failover(), None, async |lab| {
+        let group = &lab.group;
+        let (primary, replica) = (group.primary(), group.replicas().remove(0));
+        // 1. Held.
+        let fault = Fault::inject(FaultKind::Hold, &replica, &lab.recorder).await.unwrap();
+        is(group, &replica, Condition::Dead).await;
+        assert_eq!(reader_names(group), ids(["lab-003"]));
+
+        // 2. Released.
+        fault.heal().await.unwrap();
+        is(group, &replica, Condition::Sound).await;
+        assert_eq!(reader_names(group), ids(["lab-002", "lab-003"]));
+
+        // 3. The primary.
+        let fault = Fault::inject(FaultKind::Hold, &primary, &lab.recorder).await.unwrap();
+        is(group, &primary, Condition::Dead).await;
+        fault.heal().await.unwrap();
+        is(group, &primary, Condition::Sound).await;
+        assert_eq!(group.primary().id(), primary.id());
+    })
+    .await;
+}
+
+/// 1. The primary cannot be promoted: it would follow itself.
+/// 2. A node that has not all of the data cannot, either.
+/// 3. Both refusals change nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_sound_replica_is_promoted_by_hand() {
+    with_group(replicated(1).without_recovery(), None, async |lab| {
+        let group = &lab.group;
+        let (primary, replica) = (group.primary(), group.replicas().remove(0));
+        // 1. The primary.
+        let refused = group.promote(primary.id()).await.unwrap_err();
+        assert!(matches!(refused, GroupError::InvalidParameterValue(_)), "{refused}");
+
+        // 2. A dead node.
+        let fault = Fault::inject(FaultKind::Hold, &replica, &lab.recorder).await.unwrap();
+        is(group, &replica, Condition::Dead).await;
+        let refused = group.promote(replica.id()).await.unwrap_err();
+        assert!(matches!(refused, GroupError::InvalidCacheClusterState(..)), "{refused}");
+        fault.heal().await.unwrap();
+
+        // 3. As it was.
+        assert_eq!(primary.info().await.unwrap().role(), Role::Primary);
+        primary.ask::<()>(&["SET", "fruit", "apple"]).await.unwrap();
+        assert_eq!(group.records().targets(EndpointName::Primary), [primary.id().clone()]);
+        assert_eq!(group.events(), []);
+    })
+    .await;
+}
+
+/// However often replicas come and go, new ones get the addresses of those that went, and ids of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn addresses_are_used_again_and_ids_are_not() {
+    with_group(replicated(1), None, async |lab| {
+        let group = &lab.group;
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            group.set_replica_count(3).await.unwrap();
+            let new: Vec<_> = group.replicas().into_iter().skip(1).collect();
+            seen.push(new.iter().map(|node| (node.id().clone(), node.address())).collect::<Vec<_>>());
+            group.set_replica_count(1).await.unwrap();
+        }
+        let addresses = |round: &[(NodeId, _)]| round.iter().map(|(_, address)| *address).collect::<Vec<_>>();
+        assert!(seen.iter().all(|round| addresses(round) == addresses(&seen[0])), "{seen:?}");
+        let all: Vec<NodeId> = seen.into_iter().flatten().map(|(id, _)| id).collect();
+        assert_eq!(all, ids(["lab-003", "lab-004", "lab-005", "lab-006", "lab-007", "lab-008"]));
+    })
+    .await;
+}
+
+/// 1. Two replicas are wanted where somebody has the name of the second: it cannot be made.
+/// 2. The group is as it was, and nothing of the attempt is left: the first is gone again.
+/// 3. The next attempt works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adding_replicas_leaves_nothing_behind_when_it_fails() {
+    with_group(replicated(1), None, async |lab| {
+        let group = &lab.group;
+        let before = group.describe().members;
+        let server = Server::of_settings(&group.topology().settings_of(0));
+        let launch = Launch { id: NodeId::from("lab-004"), zone: "lab-1a".to_owned(), index: 5, server };
+        let squatter = Node::launch(&lab.docker, &lab.network, launch).await.unwrap();
+
+        // 1. and 2. It fails, without a trace.
+        group.set_replica_count(3).await.unwrap_err();
+        assert_eq!((group.describe().status, group.describe().members), (Status::Available, before));
+        assert_eq!(lab.docker.leftovers().await.unwrap().containers.len(), 3, "two of the group's and one");
+
+        // 3. It works.
+        squatter.remove().await.unwrap();
+        group.set_replica_count(3).await.unwrap();
+        assert_eq!(group.replicas().len(), 3);
+    })
+    .await;
+}
+
+/// 1. A replica is being brought back when the group is deleted.
+/// 2. Nothing of the group is left or comes late, and its names have no addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_brings_back_what_is_being_deleted() {
+    with_group(replicated(1), None, async |lab| {
+        let group = &lab.group;
+        // 1. Deleted.
+        let replica = group.replicas().remove(0);
+        let _fault = Fault::inject(FaultKind::Crash, &replica, &lab.recorder).await.unwrap();
+        is(group, &replica, Condition::Recovering).await;
+        group.delete(Retain::Nothing).await.unwrap();
+
+        // 2. Nothing.
+        assert_eq!(lab.docker.leftovers().await.unwrap().containers.len(), 0);
+        for endpoint in [EndpointName::Primary, EndpointName::Reader] {
+            assert_eq!(group.records().targets(endpoint), []);
+        }
+        assert!(group.nodes().is_empty(), "no members");
     })
     .await;
 }

@@ -42,7 +42,7 @@ async fn held_replica(lab: &mut Lab) -> Outcome {
     let observed = shown.await.map_or_else(|late| late.last_seen, |()| "listed, behind".to_owned());
     lab.check("held.lag-visible", Judgement::equal("listed, behind", observed));
 
-    // 2. Released. Its node has left the reader name, so it is asked directly.
+    // 2. Released. Its node left the reader name, and comes back to it once in sync: it is asked directly.
     held.heal().await?;
     writer.stop().await;
     let caught_up =

@@ -44,12 +44,46 @@ impl Labels {
     }
 }
 
-/// A process: host, id and start time, because ids are used again.
+/// A process: where it runs, its id, and its start time, because ids are used again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
-    host: String,
+    place: Place,
     pid: u32,
     started: u64,
+}
+
+/// What a process id means something in. Not a host name: that changes with the network that a laptop is
+/// in, and what was made before would count as another machine's for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// The installation; the host's name where it has no id.
+    machine: String,
+    /// This start of it; empty where the kernel does not say.
+    boot: String,
+    /// The space of process ids: a container has one of its own, on the same machine. Empty likewise.
+    ids: String,
+}
+
+impl Place {
+    fn here() -> Self {
+        let machine = word("/etc/machine-id");
+        let ids = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        Self {
+            machine: if machine.is_empty() { host_name() } else { machine },
+            boot: word("/proc/sys/kernel/random/boot_id"),
+            ids: ids.to_string_lossy().chars().filter(char::is_ascii_digit).collect(),
+        }
+    }
+
+    /// No process of it lives: the machine has been started again since.
+    fn is_over(&self, here: &Self) -> bool {
+        self.machine == here.machine && self.boot != here.boot
+    }
+}
+
+/// What a file holds; nothing if there is none. Never a separator.
+fn word(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().trim().replace('/', "-")
 }
 
 impl Owner {
@@ -58,17 +92,18 @@ impl Owner {
         Self::of_process(std::process::id())
     }
 
-    /// Another process of this host.
+    /// Another process of this machine.
     pub fn of_process(pid: u32) -> Self {
-        Self { host: host_name(), pid, started: start_time(pid).unwrap_or(0) }
+        Self { place: Place::here(), pid, started: start_time(pid).unwrap_or(0) }
     }
 
     /// As written in a label; none if it was written by something else.
     pub fn parse(label: &str) -> Option<Self> {
-        let mut parts = label.rsplitn(3, '/');
+        let mut parts = label.rsplitn(5, '/');
         let started = parts.next()?.parse().ok()?;
         let pid = parts.next()?.parse().ok()?;
-        Some(Self { host: parts.next()?.to_owned(), pid, started })
+        let (ids, boot) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+        Some(Self { place: Place { machine: parts.next()?.to_owned(), boot, ids }, pid, started })
     }
 
     /// The process id.
@@ -76,22 +111,28 @@ impl Owner {
         self.pid
     }
 
-    /// Asks the process to end, if it is on this host and still the one that it was.
+    /// Asks the process to end, if it is of this machine and still the one that it was.
     pub fn terminate(&self) {
-        if self.host == host_name() && start_time(self.pid) == Some(self.started) {
+        if self.place == Place::here() && start_time(self.pid) == Some(self.started) {
             terminate(self.pid);
         }
     }
 
-    /// False only if it is known to have ended: a process of another host may well be alive.
+    /// False only if it is known to have ended: a process of another machine, or of another container, may
+    /// well be alive.
     pub fn may_be_alive(&self) -> bool {
-        self.host != host_name() || start_time(self.pid) == Some(self.started)
+        let here = Place::here();
+        match self.place == here {
+            true => start_time(self.pid) == Some(self.started),
+            false => !self.place.is_over(&here),
+        }
     }
 }
 
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}/{}", self.host, self.pid, self.started)
+        let Place { machine, boot, ids } = &self.place;
+        write!(f, "{machine}/{boot}/{ids}/{}/{}", self.pid, self.started)
     }
 }
 
@@ -140,14 +181,28 @@ mod tests {
     fn a_process_that_ended_is_dead() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let owner =
-            Owner { host: host_name(), pid: child.id(), started: start_time(child.id()).unwrap_or(1) };
+            Owner { place: Place::here(), pid: child.id(), started: start_time(child.id()).unwrap_or(1) };
         child.wait().unwrap();
         assert!(!owner.may_be_alive());
     }
 
+    /// No process of these has this id and start.
+    fn nobody(place: Place) -> Owner {
+        Owner { place, pid: u32::MAX, started: 1 }
+    }
+
     #[test]
-    fn a_process_of_another_host_is_left_alone() {
-        let owner = Owner { host: "elsewhere".to_owned(), pid: 1, started: 1 };
-        assert!(owner.may_be_alive());
+    fn a_process_of_another_machine_or_container_is_left_alone() {
+        let elsewhere = Place { machine: "elsewhere".to_owned(), ..Place::here() };
+        assert!(nobody(elsewhere).may_be_alive());
+        let contained = Place { ids: "1".to_owned(), ..Place::here() };
+        assert!(nobody(contained).may_be_alive());
+        assert!(!nobody(Place::here()).may_be_alive());
+    }
+
+    #[test]
+    fn nothing_outlives_its_machine() {
+        let before = Place { boot: "the last one".to_owned(), ..Place::here() };
+        assert!(!nobody(before).may_be_alive());
     }
 }

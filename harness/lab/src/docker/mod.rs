@@ -1,5 +1,6 @@
 //! The default environment: every node a container of its own, with an address of its own.
 
+mod addressing;
 mod container;
 mod fault;
 mod labels;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use bollard::Docker as Api;
 use lab_report::report::{Host, Image};
 
+pub use addressing::{Addressing, Route, route};
 pub use fault::{Fault, FaultKind};
 pub use labels::{LAB_LABEL, Labels, OWNER_LABEL, Owner, RUN_LABEL};
 pub use network::Network;
@@ -27,21 +29,12 @@ pub use partition::{
 pub use post::Post;
 pub use probe::{Attempt, Bystander};
 pub use relay::Relay;
-pub use sweep::{Kept, Leftovers, Scope, find, remove, sweep_dead};
+pub use sweep::{Kept, Leftovers, Scope, Swept, find, remove, sweep_dead};
 
 use crate::{connect, engine::Engine, image};
 
 /// The port that every server listens on, inside its container.
 pub const PORT: u16 = testcontainers_modules::redis::REDIS_PORT;
-
-/// How the host reaches the nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Addressing {
-    /// At the addresses of the bridge, as on Linux.
-    Direct,
-    /// Through ports published on localhost, as with Docker Desktop.
-    Mapped,
-}
 
 /// A container engine, ready to run nodes of one server engine.
 #[derive(Debug, Clone)]
@@ -111,7 +104,7 @@ impl Docker {
         progress: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Self, DockerError> {
         let api = connect::connect().await?;
-        let addressing = addressing(&api).await?;
+        let addressing = route(&api).await?.addressing();
         let image = image::ensure(&api, &engine, progress).await?;
         Ok(Self { api, engine, image, addressing, labels: Arc::new(labels) })
     }
@@ -184,19 +177,4 @@ pub async fn host(api: &Api) -> Host {
         memory_bytes: info.mem_total.unwrap_or(0).unsigned_abs(),
         container_engine: format!("Docker {}", version.version.unwrap_or_default()),
     }
-}
-
-/// `LAB_ADDRESSING`, else direct where the container engine shares the host's kernel.
-async fn addressing(api: &Api) -> Result<Addressing, DockerError> {
-    match std::env::var("LAB_ADDRESSING").as_deref() {
-        Ok("direct") => return Ok(Addressing::Direct),
-        Ok("mapped") => return Ok(Addressing::Mapped),
-        Ok("") | Err(_) => {}
-        Ok(other) => return Err(DockerError::Addressing(other.to_owned())),
-    }
-    let info = api.info().await.map_err(DockerError::api("asking the container engine about itself"))?;
-    let ours = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let shared = info.kernel_version.is_some_and(|kernel| kernel.trim() == ours.trim());
-    let desktop = info.operating_system.is_some_and(|os| os.contains("Desktop"));
-    Ok(if shared && !desktop { Addressing::Direct } else { Addressing::Mapped })
 }

@@ -15,7 +15,10 @@ use bollard::{
 };
 use futures_util::future::join_all;
 
-use crate::wait::{self, Seen};
+use crate::{
+    explain::chain,
+    wait::{self, Seen},
+};
 
 use super::{DockerError, LAB_LABEL, OWNER_LABEL, Owner, RUN_LABEL};
 
@@ -151,7 +154,8 @@ fn thing(id: String, name: String, labels: &HashMap<String, String>) -> Thing {
     }
 }
 
-/// Removes what there is in `scope`, and says what it was.
+/// Removes what there is in `scope`, and says what it was. What fails is tried again, for as long as a busy
+/// container engine may take to come round.
 ///
 /// # Errors
 /// Something could not be removed, named in the error.
@@ -161,19 +165,17 @@ pub async fn remove(api: &Api, scope: &Scope) -> Result<Leftovers, DockerError> 
     let what = "everything of the lab to be gone";
     wait::until(what, Duration::from_secs(30), Duration::from_millis(50), async || {
         let found = match find(api, scope).await {
-            Ok(found) if found.is_empty() => return Seen::Ready(Ok(())),
+            Ok(found) if found.is_empty() => return Seen::Ready(()),
             Ok(found) => found,
-            Err(error) => return Seen::Ready(Err(error)),
+            Err(error) => return Seen::NotYet(chain(&error)),
         };
-        if let Err(error) = remove_all(api, &found).await {
-            return Seen::Ready(Err(error));
-        }
-        let names = found.names().join(", ");
+        let failed = remove_all(api, &found).await;
+        let seen = if failed.is_empty() { found.names() } else { failed.iter().map(|e| chain(e)).collect() };
         removed.lock().expect("no panic while held").extend(found);
-        Seen::NotYet(names)
+        Seen::NotYet(seen.join(", "))
     })
     .await
-    .map_err(|source| DockerError::Api { doing: "removing a lab".to_owned(), source: Box::new(source) })??;
+    .map_err(|source| DockerError::Api { doing: "removing a lab".to_owned(), source: Box::new(source) })?;
     Ok(removed.into_inner().expect("no panic while held"))
 }
 
@@ -186,12 +188,21 @@ pub enum Kept {
     Go,
 }
 
-/// Removes what labs left whose process has ended, and returns what is gone. A network that the container
-/// engine still counts endpoints of stays, and is tried again at the next sweep.
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// What is gone.
+    pub removed: Leftovers,
+    /// What could not be removed, and why. It is tried again at the next sweep, and in nobody's way.
+    pub failed: Vec<DockerError>,
+}
+
+/// Removes what labs left whose process has ended. A network that the container engine still counts
+/// endpoints of stays, and is tried again at the next sweep.
 ///
 /// # Errors
-/// Something could not be removed, named in the error.
-pub async fn sweep_dead(api: &Api, what_is_kept: Kept) -> Result<Leftovers, DockerError> {
+/// The container engine does not answer.
+pub async fn sweep_dead(api: &Api, what_is_kept: Kept) -> Result<Swept, DockerError> {
     let mut found = find(api, &Scope::Everything).await?;
     let kept: BTreeSet<String> = found
         .containers
@@ -203,31 +214,33 @@ pub async fn sweep_dead(api: &Api, what_is_kept: Kept) -> Result<Leftovers, Dock
         let dead = thing.owner.as_deref().and_then(Owner::parse).is_some_and(|owner| !owner.may_be_alive());
         dead && !kept.contains(&thing.lab)
     });
-    remove_all(api, &found).await?;
+    let failed = remove_all(api, &found).await;
     // What could not be removed is not said to have been.
     let left = find(api, &Scope::Everything).await?;
     found.keep(|thing| !left.things().any(|other| other.id == thing.id));
-    Ok(found)
+    Ok(Swept { removed: found, failed })
 }
 
-async fn remove_all(api: &Api, found: &Leftovers) -> Result<(), DockerError> {
+/// Removes each of these, whatever becomes of the others; returns what went wrong.
+async fn remove_all(api: &Api, found: &Leftovers) -> Vec<DockerError> {
+    let mut outcomes = Vec::new();
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     // One after the other: see `Network::turn`.
     for container in &found.containers {
         let result = api.remove_container(&container.id, Some(options.clone())).await;
-        gone(result, || format!("removing container `{}`", container.name))?;
+        outcomes.push(gone(result, || format!("removing container `{}`", container.name)));
     }
     let networks = found.networks.iter().map(|network| async move {
         let result = api.remove_network(&network.id).await;
         gone(result, || format!("removing network `{}`", network.name))
     });
-    join_all(networks).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    outcomes.extend(join_all(networks).await);
     for volume in &found.volumes {
         let options = RemoveVolumeOptionsBuilder::new().force(true).build();
         let result = api.remove_volume(&volume.id, Some(options)).await;
-        gone(result, || format!("removing volume `{}`", volume.name))?;
+        outcomes.push(gone(result, || format!("removing volume `{}`", volume.name)));
     }
-    Ok(())
+    outcomes.into_iter().filter_map(Result::err).collect()
 }
 
 /// Gone already is as good as removed, and so is being removed by somebody else just now.

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use lab_report::NodeId;
 use tokio::task::JoinSet;
 
-use super::{GroupError, Inner, MAX_NODES, ReplicationGroup, State, Status};
+use super::{Condition, GroupError, Inner, MAX_NODES, ReplicationGroup, State, Status, members::Place};
 use crate::{
     docker::{Docker, Launch, Network, Node, NodeError, PORT, Server},
     endpoint::Records,
@@ -58,19 +58,24 @@ impl ReplicationGroup {
 
     async fn boot(&self) -> Result<Boot, GroupError> {
         let start = Instant::now();
-        let launches = (0..=usize::from(self.0.topology.replicas)).map(|_| self.0.launch());
-        let nodes = try_join_all(launches).await?;
-        let running = Instant::now();
+        let launched = self.0.launch(usize::from(self.0.topology.replicas) + 1).await?;
+        let answering = Instant::now();
+        let nodes: Vec<Arc<Node>> = launched.iter().map(|(_, node)| Arc::clone(node)).collect();
+        let running = nodes.iter().map(|node| node.started()).max().unwrap_or(answering);
         let (primary, replicas) = nodes.split_first().expect("a group has a primary");
         {
             let mut state = self.0.state();
-            state.members = nodes.clone();
+            state.seats = launched.into_iter().map(|(place, n)| place.seat(n, Condition::Sound)).collect();
             state.primary = Some(primary.id().clone());
         }
-        self.0.crown(primary).await?;
+        self.0.give_slots(primary).await?;
         try_join_all(replicas.iter().map(|replica| self.0.follow(replica, primary))).await?;
         self.0.all_online(primary, replicas.len(), BOOT, BOOT_PACE).await?;
-        let boot = Boot { containers: running - start, replication: running.elapsed() };
+        let boot = Boot {
+            containers: running - start,
+            servers: answering - running,
+            replication: answering.elapsed(),
+        };
         self.0.recorder.nodes(nodes.iter().map(|node| node.id().clone()).collect());
         self.0.point_primary();
         self.0.point_reader();
@@ -97,21 +102,36 @@ fn check(topology: &Replicated) -> Result<(), GroupError> {
 }
 
 impl Inner {
-    /// Starts one more node, standing alone.
-    pub(super) async fn launch(&self) -> Result<Arc<Node>, NodeError> {
-        let index = {
-            let mut state = self.state();
-            state.next_index += 1;
-            state.next_index - 1
-        };
-        let id = NodeId::from(format!("{}-{:03}", self.id, index + 1));
-        let zone = self.topology.zone_of(index).to_owned();
-        let server = Server::of_settings(&self.topology.settings_of(index));
-        Node::launch(&self.docker, &self.network, Launch { id, zone, index, server }).await
+    /// Starts more nodes, each standing alone: all of them or, if one fails, none.
+    pub(super) async fn launch(&self, count: usize) -> Result<Vec<(Place, Arc<Node>)>, NodeError> {
+        let places = self.state().places(count);
+        // To the end, each of them: one that is dropped half started would be nobody's.
+        let outcomes = join_all(places.iter().map(|place| self.launch_at(*place))).await;
+        let (mut launched, mut failed) = (Vec::new(), None);
+        for (place, outcome) in places.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(node) => launched.push((place, node)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let Some(error) = failed else { return Ok(launched) };
+        for (_, node) in launched {
+            if let Err(error) = node.remove().await {
+                self.log(format!("{} could not be removed again: {error}", node.id()));
+            }
+        }
+        Err(error)
+    }
+
+    async fn launch_at(&self, place: Place) -> Result<Arc<Node>, NodeError> {
+        let id = NodeId::from(format!("{}-{:03}", self.id, place.number + 1));
+        let zone = self.topology.zone_of(place.slot).to_owned();
+        let server = Server::of_settings(&self.topology.settings_of(place.number));
+        Node::launch(&self.docker, &self.network, Launch { id, zone, index: place.slot, server }).await
     }
 
     /// Makes a lone node fit to be a primary: in cluster mode it has to own the slots.
-    async fn crown(&self, node: &Node) -> Result<(), GroupError> {
+    async fn give_slots(&self, node: &Node) -> Result<(), GroupError> {
         if self.topology.cluster_mode {
             node.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await?;
         }

@@ -1,23 +1,22 @@
 //! Failover: who is promoted, in which order things happen, and what is said about it.
+//!
+//! Roles change while `change` is held. Nothing that may have to wait for another node's recovery happens
+//! under it: the next failover must not queue behind that.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use lab_report::NodeId;
 
-use super::{GroupError, NODE_GROUP, ReplicationGroup, Status, dawdle};
+use super::{Condition, GroupError, NODE_GROUP, ReplicationGroup, dawdle};
 use crate::{
     docker::Node,
+    info::Info,
     topology::replicated::Choice,
     wait::{self, Seen},
 };
 
-/// A replica's own view of its offset is asked for no longer than this.
-const OFFSET_TIMEOUT: Duration = Duration::from_millis(250);
-/// A node that was brought back is a replica again within this: a start, and a full sync.
+/// A demoted node is a replica again within this.
 const RESYNC: Duration = Duration::from_secs(60);
 const RESYNC_PACE: Duration = Duration::from_millis(10);
 
@@ -32,80 +31,81 @@ impl ReplicationGroup {
         if node_group != NODE_GROUP {
             return Err(GroupError::NodeGroupNotFound(node_group.to_owned()));
         }
+        let demoted = self.demote_on_request().await?;
+        self.are_sound(&[demoted], RESYNC, RESYNC_PACE).await
+    }
+
+    async fn demote_on_request(&self) -> Result<Arc<Node>, GroupError> {
+        let _change = self.0.change.lock().await;
         self.0.require_available()?;
         if !self.0.topology.manager.automatic_failover {
             let text = "TestFailover needs automatic failover to be enabled".to_owned();
             return Err(GroupError::InvalidParameterValue(text));
         }
-        let _change = self.0.change.lock().await;
         self.0.announce_test_failover();
         self.0.recorder.mark(|marks, now| marks.requested = Some(now));
         let old = self.primary();
-        let successor = self.choose(&old).await?.ok_or(GroupError::NoReplica)?;
+        let successor = self.choose(&old).await?;
         self.hand_over(&old, &successor).await?;
-        self.0.announce_recovery(old.id());
-        self.resync(&old).await?;
-        self.0.announce_recovered(old.id());
-        self.0.point_reader();
-        Ok(())
+        Ok(old)
     }
 
     /// Promotes a node of one's own choice, as ModifyReplicationGroup with `PrimaryClusterId` does.
     ///
     /// # Errors
-    /// There is no such node, or it did not take the role.
+    /// There is no such node, it is the primary already or has not all of the data, it did not take the
+    /// role, or the group is busy.
     pub async fn promote(&self, id: &NodeId) -> Result<(), GroupError> {
-        let successor = self.node(id)?;
         let _change = self.0.change.lock().await;
+        let successor = self.node(id)?;
+        self.0.require_available()?;
         let old = self.primary();
+        // A primary that followed itself would take no writes, and have nobody to copy from.
+        if old.id() == id {
+            return Err(GroupError::InvalidParameterValue(format!("{id} is the primary already")));
+        }
+        let condition = self.0.state().condition(id);
+        if let Some(condition) = condition.filter(|condition| *condition != Condition::Sound) {
+            return Err(GroupError::InvalidCacheClusterState(id.clone(), condition));
+        }
         if self.0.topology.manager.promote == Choice::Nobody {
             return Err(GroupError::NoReplica);
         }
-        self.hand_over(&old, &successor).await
+        self.hand_over(&old, &successor).await?;
+        // A primary that was dead for want of a successor is a replica to recover now.
+        if self.0.topology.manager.recover {
+            self.begin_recovery(&old);
+        }
+        Ok(())
     }
 
-    /// A watcher found a node dead.
-    pub(super) async fn node_died(&self, node: &Arc<Node>, silent_for: Duration) -> Result<(), GroupError> {
+    /// Promotes somebody in the place of a primary that died, unless that has happened.
+    pub(super) async fn replace(&self, dead: &Arc<Node>) -> Result<(), GroupError> {
+        if !self.0.state().is_primary(dead.id()) {
+            return Ok(());
+        }
         let _change = self.0.change.lock().await;
-        if self.0.retired.load(Ordering::Relaxed) || self.0.state().dead.contains(node.id()) {
+        let manager = &self.0.topology.manager;
+        // Somebody may have promoted by hand meanwhile.
+        if !self.0.state().is_primary(dead.id()) || !manager.automatic_failover {
             return Ok(());
         }
-        if self.node(node.id()).is_err() {
-            return Ok(());
-        }
-        let was_primary = self.primary().id() == node.id();
-        let role = if was_primary { "primary" } else { "replica" };
-        self.0.log(format!("{role} {} is dead: no answer for {:.2} s", node.id(), silent_for.as_secs_f64()));
-        self.0.state().dead.push(node.id().clone());
-        self.0.point_reader();
-        if was_primary {
-            self.0.recorder.mark(|marks, now| marks.detected = Some(now));
-            let manager = &self.0.topology.manager;
-            if !manager.automatic_failover {
-                self.0.log("automatic failover is off: nobody is promoted");
-                return Ok(());
-            }
-            dawdle(manager.delay.promote).await;
-            let Some(successor) = self.choose(node).await? else {
-                self.0.log("nobody is promoted");
-                return Ok(());
-            };
-            self.hand_over(node, &successor).await?;
-        }
-        self.recover(node).await
+        dawdle(manager.delay.promote).await;
+        let successor = self.choose(dead).await?;
+        self.hand_over(dead, &successor).await
     }
 
     /// The replica to promote when `old` is gone; ties go to the node that was created first.
-    async fn choose(&self, old: &Arc<Node>) -> Result<Option<Arc<Node>>, GroupError> {
-        let dead = self.0.state().dead.clone();
-        let candidates: Vec<_> =
-            self.nodes().into_iter().filter(|n| n.id() != old.id() && !dead.contains(n.id())).collect();
+    async fn choose(&self, old: &Arc<Node>) -> Result<Arc<Node>, GroupError> {
+        let candidates = self.candidates(old.id());
+        // The bound of a promotion counts one round of offsets, each of at most a probe's length.
+        let limit = self.0.topology.manager.probe_timeout;
         let offsets = join_all(candidates.iter().map(|node| async move {
-            let text = node.ask_within::<String>(&["INFO", "replication"], OFFSET_TIMEOUT).await.ok()?;
-            Some(crate::info::Info::parse(&text).offset())
+            let text = node.ask_within::<String>(&["INFO", "replication"], limit).await.ok()?;
+            Some(Info::parse(&text).offset())
         }));
         let known: Vec<_> =
-            candidates.iter().cloned().zip(offsets.await).filter_map(|(n, o)| Some((n, o?))).collect();
+            candidates.iter().zip(offsets.await).filter_map(|(node, offset)| Some((node, offset?))).collect();
         let best = known.iter().rev().max_by_key(|(_, offset)| *offset);
         let worst = known.iter().min_by_key(|(_, offset)| *offset);
         let chosen = match self.0.topology.manager.promote {
@@ -113,21 +113,30 @@ impl ReplicationGroup {
             Choice::SmallestOffset => worst,
             Choice::Nobody => None,
         };
-        Ok(chosen.map(|(node, offset)| {
-            self.0.log(format!("{} candidates; {} is chosen at offset {offset}", known.len(), node.id()));
-            Arc::clone(node)
-        }))
+        let (node, offset) = chosen.ok_or(GroupError::NoReplica)?;
+        self.0.log(format!("{} candidates; {} is chosen at offset {offset}", known.len(), node.id()));
+        Ok(Arc::clone(node))
     }
 
-    /// Promotes `new`, tells everybody who is left, and moves the names.
+    /// Sound replicas. Where there is none, those that are not in sync: what they lack is lost either way,
+    /// and without a primary they would never have it.
+    fn candidates(&self, old: &NodeId) -> Vec<Arc<Node>> {
+        let state = self.0.state();
+        match state.others(old, |condition| condition == Condition::Sound) {
+            none if none.is_empty() => state.others(old, Condition::is_syncing),
+            sound => sound,
+        }
+    }
+
+    /// Promotes `new`, tells everybody who is left, and moves the names. `change` is held.
     async fn hand_over(&self, old: &Arc<Node>, new: &Arc<Node>) -> Result<(), GroupError> {
         let manager = self.0.topology.manager.clone();
         new.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await?;
         self.0.log(format!("promoted {}", new.id()));
-        self.0.state().primary = Some(new.id().clone());
-        let dead = self.0.state().dead.clone();
+        let lives = self.crown(old, new);
         // First of all the old primary, if it lives: what it still acknowledges is lost.
-        if manager.demote && !dead.contains(old.id()) {
+        if manager.demote && lives {
+            // One that does not hear of it is told again: it counts as recovering.
             self.redirect(old, new).await;
         }
         dawdle(manager.delay.repoint).await;
@@ -137,59 +146,67 @@ impl ReplicationGroup {
         self.0.point_reader();
         self.0.announce_failover(old.id(), new.id());
         if manager.reattach {
-            let others = self
-                .nodes()
-                .into_iter()
-                .filter(|n| ![old.id(), new.id()].contains(&n.id()) && !dead.contains(n.id()));
-            for other in others {
-                self.redirect(&other, new).await;
+            self.reattach(old, new).await;
+        }
+        if lives {
+            self.0.announce_recovery(old.id());
+            if !manager.demote {
+                self.0.announce_recovered(old.id());
             }
         }
         Ok(())
     }
 
+    /// Writes down who is primary now, and says whether the last one lives.
+    fn crown(&self, old: &Node, new: &Node) -> bool {
+        let mut state = self.0.state();
+        state.primary = Some(new.id().clone());
+        state.set(new.id(), Condition::Sound);
+        let lives = state.condition(old.id()) == Some(Condition::Sound);
+        if lives && self.0.topology.manager.demote {
+            state.set(old.id(), Condition::Recovering);
+        }
+        lives
+    }
+
+    /// Tells the other replicas whom to follow now. One that does not hear of it is told again.
+    async fn reattach(&self, old: &Node, new: &Node) {
+        let others = self.0.state().others(old.id(), |condition| condition == Condition::Sound);
+        for other in others.iter().filter(|other| other.id() != new.id()) {
+            if !self.redirect(other, new).await {
+                self.0.state().set(other.id(), Condition::Recovering);
+                self.0.point_reader();
+                self.0.announce_recovery(other.id());
+            }
+        }
+    }
+
     /// A promotion stands whether or not every other node hears of it.
-    async fn redirect(&self, node: &Node, primary: &Node) {
-        if let Err(error) = self.0.follow(node, primary).await {
+    async fn redirect(&self, node: &Node, primary: &Node) -> bool {
+        let told = self.0.follow(node, primary).await;
+        if let Err(error) = &told {
             self.0.log(format!("{} was not told to follow {}: {error}", node.id(), primary.id()));
         }
+        told.is_ok()
     }
 
-    /// Brings a dead node back, empty, as a replica.
-    async fn recover(&self, node: &Arc<Node>) -> Result<(), GroupError> {
-        let manager = &self.0.topology.manager;
-        if !manager.recover {
-            return Ok(());
-        }
-        dawdle(manager.delay.recover).await;
-        self.0.announce_recovery(node.id());
-        node.bring_back(&self.0.recorder).await?;
-        self.0.follow(node, &self.primary()).await?;
-        self.resync(node).await?;
-        self.0.state().dead.retain(|dead| dead != node.id());
-        self.0.point_reader();
-        self.0.announce_recovered(node.id());
-        Ok(())
-    }
-
-    /// Waits until a node's link to its primary is up.
-    pub(super) async fn resync(&self, node: &Node) -> Result<(), GroupError> {
-        if !self.0.topology.manager.demote {
-            return Ok(());
-        }
-        wait::until(&format!("{} to be in sync", node.id()), RESYNC, RESYNC_PACE, async || {
-            match node.info().await {
-                Ok(info) if info.link_up() == Some(true) => Seen::Ready(()),
-                Ok(info) => Seen::NotYet(info.replication()),
-                Err(error) => Seen::NotYet(error.to_string()),
+    /// Waits until these nodes have their roles, or are no longer of the group.
+    pub(super) async fn are_sound(
+        &self,
+        nodes: &[Arc<Node>],
+        budget: Duration,
+        pace: Duration,
+    ) -> Result<(), GroupError> {
+        let ids: Vec<&str> = nodes.iter().map(|node| node.id().as_str()).collect();
+        wait::until(&format!("{} to be in sync", ids.join(", ")), budget, pace, async || {
+            let state = self.0.state();
+            let conditions: Vec<_> = nodes.iter().filter_map(|node| state.condition(node.id())).collect();
+            match conditions.iter().all(|condition| *condition == Condition::Sound) {
+                true => Seen::Ready(()),
+                false => Seen::NotYet(format!("{conditions:?}")),
             }
         })
         .await?;
         Ok(())
-    }
-
-    pub(super) async fn settle(&self) {
-        self.0.point_reader();
-        self.0.set_status(Status::Available);
     }
 }

@@ -9,6 +9,8 @@ mod create;
 mod deployment;
 mod events;
 mod failover;
+mod members;
+mod recovery;
 mod scale;
 mod watch;
 
@@ -24,7 +26,10 @@ use lab_report::{NodeId, evidence::EndpointName, evidence::Source};
 use tokio::task::JoinSet;
 
 pub use events::{GroupEvent, SourceType};
+pub use members::Condition;
 pub use scale::Retain;
+
+use members::{Seat, State};
 
 use crate::{
     docker::{Docker, Network, Node, NodeError},
@@ -53,20 +58,10 @@ struct Inner {
     records: Records,
     recorder: Recorder,
     state: Mutex<State>,
-    /// Held for the length of anything that changes roles or members.
+    /// Held while roles change, or who is a member; never while a node recovers.
     change: tokio::sync::Mutex<()>,
     watchers: Mutex<JoinSet<()>>,
     retired: AtomicBool,
-}
-
-#[derive(Default)]
-struct State {
-    status: Status,
-    members: Vec<Arc<Node>>,
-    primary: Option<NodeId>,
-    dead: Vec<NodeId>,
-    next_index: usize,
-    events: Vec<GroupEvent>,
 }
 
 /// The status of a group, as ElastiCache names it.
@@ -133,6 +128,9 @@ pub enum GroupError {
     /// No such node in the group.
     #[error("cache cluster `{0}` not found in the replication group")]
     CacheClusterNotFound(NodeId),
+    /// A node is not in a condition that allows it.
+    #[error("cache cluster `{0}` is not available: {1:?}")]
+    InvalidCacheClusterState(NodeId, Condition),
     /// Not in a state that allows it.
     #[error("replication group is {0}, not available")]
     InvalidReplicationGroupState(Status),
@@ -183,12 +181,12 @@ impl ReplicationGroup {
             multi_az: topology.manager.multi_az,
             zones: topology.zones.clone(),
             members: state
-                .members
+                .seats
                 .iter()
-                .map(|node| Member {
-                    id: node.id().clone(),
-                    zone: node.zone().to_owned(),
-                    primary: state.primary.as_ref() == Some(node.id()),
+                .map(|seat| Member {
+                    id: seat.node.id().clone(),
+                    zone: seat.node.zone().to_owned(),
+                    primary: state.is_primary(seat.node.id()),
                 })
                 .collect(),
         }
@@ -196,20 +194,18 @@ impl ReplicationGroup {
 
     /// Its nodes, in order of creation.
     pub fn nodes(&self) -> Vec<Arc<Node>> {
-        self.0.state().members.clone()
+        self.0.state().nodes(|_| true)
     }
 
     /// The node that the control plane holds to be primary.
     pub fn primary(&self) -> Arc<Node> {
-        let state = self.0.state();
-        let found = state.members.iter().find(|node| state.primary.as_ref() == Some(node.id()));
-        Arc::clone(found.expect("a group has a primary until it is deleted"))
+        self.0.primary().expect("a group has a primary until it is deleted")
     }
 
-    /// The other nodes.
+    /// The other nodes, but for those that are being removed.
     pub fn replicas(&self) -> Vec<Arc<Node>> {
         let state = self.0.state();
-        state.members.iter().filter(|node| state.primary.as_ref() != Some(node.id())).cloned().collect()
+        state.nodes(|seat| !state.is_primary(seat.node.id()) && seat.condition != Condition::Leaving)
     }
 
     /// The node with this id.
@@ -217,9 +213,13 @@ impl ReplicationGroup {
     /// # Errors
     /// There is none.
     pub fn node(&self, id: &NodeId) -> Result<Arc<Node>, GroupError> {
-        let state = self.0.state();
-        let found = state.members.iter().find(|node| node.id() == id);
-        found.cloned().ok_or_else(|| GroupError::CacheClusterNotFound(id.clone()))
+        let found = self.0.state().nodes(|seat| seat.node.id() == id).pop();
+        found.ok_or_else(|| GroupError::CacheClusterNotFound(id.clone()))
+    }
+
+    /// How the control plane finds a node; none if it is not of the group.
+    pub fn condition(&self, id: &NodeId) -> Option<Condition> {
+        self.0.condition(id)
     }
 
     /// The events so far, oldest first.
@@ -231,19 +231,23 @@ impl ReplicationGroup {
     /// nobody's business.
     pub async fn retire(&self) {
         self.0.retired.store(true, Ordering::Relaxed);
-        // A failover under way is seen to its end, so that a step's record does not depend on chance.
-        let _ = tokio::time::timeout(HANDLING, self.0.change.lock()).await;
-        self.stop_watching();
-    }
-
-    fn stop_watching(&self) {
-        self.0.watchers.lock().expect("no panic while held").abort_all();
+        let mut watchers = std::mem::take(&mut *self.0.watchers.lock().expect("no panic while held"));
+        let ended = async { while watchers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(HANDLING, ended).await;
     }
 }
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic while held")
+    }
+
+    fn primary(&self) -> Option<Arc<Node>> {
+        self.state().primary()
+    }
+
+    fn condition(&self, id: &NodeId) -> Option<Condition> {
+        self.state().condition(id)
     }
 
     fn set_status(&self, status: Status) {
@@ -266,25 +270,26 @@ impl Inner {
 
     fn point_primary(&self) {
         let state = self.state();
-        let is_primary = |node: &&Arc<Node>| state.primary.as_ref() == Some(node.id());
-        let target = match self.topology.endpoints.primary {
-            PrimaryTarget::Primary => state.members.iter().find(is_primary).cloned(),
-            PrimaryTarget::Replica => state.members.iter().find(|node| !is_primary(node)).cloned(),
-            PrimaryTarget::Nobody => None,
+        let targets = match self.topology.endpoints.primary {
+            PrimaryTarget::Primary => state.primary().into_iter().collect(),
+            PrimaryTarget::Replica => {
+                state.nodes(|seat| !state.is_primary(seat.node.id())).into_iter().take(1).collect()
+            }
+            PrimaryTarget::Nobody => Vec::new(),
         };
         drop(state);
-        self.records.point(EndpointName::Primary, target.into_iter().collect());
+        self.records.point(EndpointName::Primary, targets);
     }
 
-    /// The reader name follows the replicas that are alive.
+    /// The reader name follows the replicas that are sound.
     fn point_reader(&self) {
         let state = self.state();
-        let is_primary = |node: &Arc<Node>| state.primary.as_ref() == Some(node.id());
-        let alive = state.members.iter().filter(|node| !state.dead.contains(node.id()));
-        let targets: Vec<_> = match self.topology.endpoints.reader {
-            ReaderTarget::Replicas => alive.filter(|node| !is_primary(node)).cloned().collect(),
-            ReaderTarget::AllNodes => alive.cloned().collect(),
-            ReaderTarget::FirstReplica => alive.filter(|node| !is_primary(node)).take(1).cloned().collect(),
+        let sound = |seat: &Seat| seat.condition == Condition::Sound;
+        let replica = |seat: &Seat| sound(seat) && !state.is_primary(seat.node.id());
+        let targets = match self.topology.endpoints.reader {
+            ReaderTarget::Replicas => state.nodes(replica),
+            ReaderTarget::AllNodes => state.nodes(sound),
+            ReaderTarget::FirstReplica => state.nodes(replica).into_iter().take(1).collect(),
         };
         drop(state);
         self.records.point(EndpointName::Reader, targets);

@@ -1,11 +1,11 @@
 //! Replica count up and down, and deletion.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::future::try_join_all;
+use lab_report::evidence::EndpointName;
 
-use super::{GroupError, MAX_NODES, ReplicationGroup, Status};
-use crate::topology::replicated::Deletion;
+use super::{Condition, GroupError, MAX_NODES, ReplicationGroup, Status};
+use crate::{docker::Node, topology::replicated::Deletion};
 
 /// A new replica of a lab's small dataset is online within this.
 const JOIN: Duration = Duration::from_secs(60);
@@ -34,35 +34,59 @@ impl ReplicationGroup {
             let text = "automatic failover needs at least one replica".to_owned();
             return Err(GroupError::InvalidParameterValue(text));
         }
-        self.0.require_available()?;
-        let _change = self.0.change.lock().await;
-        self.0.set_status(Status::Modifying);
+        {
+            // The status keeps other requests away for as long as it takes; a failover may come between.
+            let _change = self.0.change.lock().await;
+            self.0.require_available()?;
+            self.0.set_status(Status::Modifying);
+        }
         let result = match wanted.checked_sub(self.replicas().len()) {
             Some(more) => self.add(more).await,
             None => self.shrink_to(wanted).await,
         };
-        self.settle().await;
+        if self.0.state().status == Status::Modifying {
+            self.0.set_status(Status::Available);
+        }
         result
     }
 
     async fn add(&self, more: usize) -> Result<(), GroupError> {
-        let primary = self.primary();
-        let nodes = try_join_all((0..more).map(|_| self.0.launch())).await?;
-        for node in &nodes {
-            self.0.follow(node, &primary).await?;
-            self.0.state().members.push(node.clone());
-            self.watch(node);
+        let launched = self.0.launch(more).await?;
+        let nodes: Vec<Arc<Node>> = launched.iter().map(|(_, node)| Arc::clone(node)).collect();
+        {
+            let _change = self.0.change.lock().await;
+            let seats = launched.into_iter().map(|(place, node)| place.seat(node, Condition::Joining));
+            self.0.state().seats.extend(seats);
         }
+        if self.0.state().status == Status::Deleting {
+            self.remove(&nodes).await?;
+            return Err(GroupError::InvalidReplicationGroupState(Status::Deleting));
+        }
+        // Each is told whom to follow by its watcher: the primary may change meanwhile.
+        nodes.iter().for_each(|node| self.watch(node));
         self.0.recorder.nodes(self.nodes().iter().map(|node| node.id().clone()).collect());
-        self.0.all_online(&primary, self.replicas().len(), JOIN, JOIN_PACE).await
+        self.are_sound(&nodes, JOIN, JOIN_PACE).await
     }
 
     /// The replicas that were made last go first.
     async fn shrink_to(&self, wanted: usize) -> Result<(), GroupError> {
-        for node in self.replicas().split_off(wanted) {
-            self.0.state().members.retain(|member| member.id() != node.id());
-            self.0.point_reader();
+        let going = {
+            let _change = self.0.change.lock().await;
+            let surplus: Vec<Arc<Node>> = self.replicas().into_iter().skip(wanted).collect();
+            let mut state = self.0.state();
+            surplus.iter().for_each(|node| state.set(node.id(), Condition::Leaving));
+            // With those that an earlier change could not remove.
+            state.nodes(|seat| seat.condition == Condition::Leaving)
+        };
+        self.0.point_reader();
+        self.remove(&going).await
+    }
+
+    /// A place is free once the node that had it is gone, and not before: its address is in use until then.
+    async fn remove(&self, going: &[Arc<Node>]) -> Result<(), GroupError> {
+        for node in going {
             node.remove().await?;
+            self.0.state().unseat(node.id());
         }
         Ok(())
     }
@@ -72,11 +96,18 @@ impl ReplicationGroup {
     /// # Errors
     /// A node could not be removed.
     pub async fn delete(&self, retain: Retain) -> Result<(), GroupError> {
-        let _change = self.0.change.lock().await;
         self.0.set_status(Status::Deleting);
-        self.stop_watching();
+        // Nobody may bring back what is being removed.
+        self.retire().await;
+        let _change = self.0.change.lock().await;
+        for endpoint in [EndpointName::Primary, EndpointName::Reader] {
+            self.0.records.point(endpoint, Vec::new());
+        }
         let mut going = match retain {
-            Retain::Primary => self.replicas(),
+            Retain::Primary => {
+                let state = self.0.state();
+                state.nodes(|seat| !state.is_primary(seat.node.id()))
+            }
             Retain::Nothing => self.nodes(),
         };
         let forgets = match retain {
@@ -86,8 +117,6 @@ impl ReplicationGroup {
         if forgets {
             going.pop();
         }
-        try_join_all(going.iter().map(|node| node.remove())).await?;
-        self.0.state().members.retain(|member| !going.iter().any(|gone| gone.id() == member.id()));
-        Ok(())
+        self.remove(&going).await
     }
 }

@@ -14,6 +14,7 @@ use super::{
     error::ImageError,
     narrate::{Narrator, Silence, lines},
 };
+use crate::explain::chain;
 
 /// apt gives up on a mirror by itself before this.
 const STALLED: Duration = Duration::from_secs(180);
@@ -187,18 +188,4 @@ async fn runs(program: &str) -> bool {
 
 async fn is_root() -> bool {
     Command::new("id").arg("-u").output().await.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
-}
-
-/// The error with its causes; bollard's own words alone rarely say what happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

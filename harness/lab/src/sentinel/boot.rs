@@ -49,13 +49,15 @@ pub(super) async fn boot(topology: &Sentinels, site: &Site) -> Result<(SentinelG
         (0..usize::from(topology.sentinels)).map(|number| launch_sentinel(topology, site, &secrets, number)),
     );
     let sentinels = sentinels.await?;
-    let running = Instant::now();
+    let answering = Instant::now();
+    let running = data.iter().chain(&sentinels).map(|node| node.started()).max().unwrap_or(answering);
     site.recorder.nodes(data.iter().chain(&sentinels).map(|node| node.id().clone()).collect());
     let watchers = watch(&data, &sentinels, &site.recorder, topology.heard_late);
     let group = SentinelGroup { topology: topology.clone(), data, sentinels, _watchers: watchers };
     try_join_all(group.sentinels.iter().map(|sentinel| group.shorten(sentinel))).await?;
     group.all_know_all().await?;
-    let boot = Boot { containers: running - start, replication: running.elapsed() };
+    let boot =
+        Boot { containers: running - start, servers: answering - running, replication: answering.elapsed() };
     Ok((group, boot))
 }
 

@@ -77,8 +77,10 @@ pub struct Site {
 /// How long the stages of a boot took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Boot {
-    /// From nothing to every server answering.
+    /// From nothing to the last container running.
     pub containers: Duration,
+    /// From the last container running to every server answering.
+    pub servers: Duration,
     /// From every server answering to the topology being as it should be: every replica online and
     /// acknowledging, every sentinel knowing all others.
     pub replication: Duration,

@@ -148,6 +148,8 @@ impl Node {
     /// # Errors
     /// The container engine refused.
     pub async fn remove(&self) -> Result<(), NodeError> {
+        // Whoever is restarting it would start again what is being removed.
+        let _coming_back = self.coming_back.lock().await;
         let _turn = self.network.turn().await;
         Ok(container::remove(&self.docker, &self.container).await?)
     }

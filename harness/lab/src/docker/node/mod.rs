@@ -7,8 +7,8 @@ pub use server::{Access, FOLDER, File, Server};
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
 };
 
 use super::{Attempt, Docker, DockerError, Network, Participant, Place, container, probe};
@@ -52,6 +52,7 @@ pub struct Node {
     port: u16,
     access: Access,
     reach: Mutex<SocketAddr>,
+    started: OnceLock<Instant>,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
     /// Held by whoever brings the node back, so that a step that heals and a manager that recovers do not
     /// both restart it, the second undoing what the first was told.
@@ -113,7 +114,6 @@ impl Node {
             in_memory: Some("/data"),
         };
         container::create(docker, network, plan).await?;
-        container::put(docker, &container, &server.files).await?;
         let node = Self {
             id,
             zone,
@@ -124,13 +124,33 @@ impl Node {
             port: server.port,
             access: server.access,
             reach: Mutex::new((address, server.port).into()),
+            started: OnceLock::new(),
             connection: tokio::sync::Mutex::default(),
             coming_back: tokio::sync::Mutex::default(),
         };
-        node.start_container().await?;
-        node.find_address().await?;
-        node.answers().await?;
-        Ok(Arc::new(node))
+        match node.start(&server.files).await {
+            Ok(()) => Ok(Arc::new(node)),
+            Err(error) => {
+                // It is nobody's, and would keep its name and address. The error has its log; what cannot
+                // be removed goes with the lab.
+                let _ = node.remove().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start(&self, files: &[File]) -> Result<(), NodeError> {
+        container::put(&self.docker, &self.container, files).await?;
+        self.start_container().await?;
+        let _ = self.started.set(Instant::now());
+        self.find_address().await?;
+        self.answers().await
+    }
+
+    /// When its container first ran.
+    pub fn started(&self) -> Instant {
+        // A node that was launched has been started.
+        *self.started.get_or_init(Instant::now)
     }
 
     /// Its name in the topology.
