@@ -23,13 +23,13 @@ const CHECKLISTS: [&str; 2] = ["q5", "sentinel"];
 /// Every step of a checklist, in its order.
 fn steps(checklist: &str) -> &'static [&'static dyn AnyStep] {
     match checklist {
-        "q5" => &REPLICATION,
-        "sentinel" => &SENTINEL,
+        "q5" => REPLICATION,
+        "sentinel" => SENTINEL,
         other => panic!("no steps for the checklist `{other}`"),
     }
 }
 
-const REPLICATION: [&dyn AnyStep; 17] = [
+const REPLICATION: &[&dyn AnyStep] = &[
     &replication_group::STEP,
     &subnet_group::STEP,
     &security_group::STEP,
@@ -49,7 +49,7 @@ const REPLICATION: [&dyn AnyStep; 17] = [
     &clean_up::STEP,
 ];
 
-const SENTINEL: [&dyn AnyStep; 15] = [
+const SENTINEL: &[&dyn AnyStep] = &[
     &discovery::STEP,
     &as_configured::STEP,
     &health::STEP,
@@ -65,6 +65,7 @@ const SENTINEL: [&dyn AnyStep; 15] = [
     &min_replicas::STEP,
     &manual_failover::STEP,
     &handover::STEP,
+    &alerts::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

@@ -6,6 +6,8 @@ mod addressing;
 mod bare;
 /// Whatever ends a lab's owner, nothing of the lab stays.
 mod cleaning_up;
+/// The compose file for people, brought up and failed over.
+mod compose;
 /// Names are resolved by their time to live; readers take turns.
 mod endpoints;
 /// Three kinds of death and a partition, as a client meets them.
@@ -18,6 +20,8 @@ mod partitions;
 mod poor_links;
 /// Raw probes: what passes between whom, and in which direction.
 mod posts;
+/// Prometheus takes the alerting rules.
+mod promtool;
 /// What a node keeps when its server comes back: its address, and nothing else.
 mod restarts;
 

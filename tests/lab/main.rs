@@ -50,6 +50,8 @@ mod replication {
 
 /// The Sentinel lab: a primary, its replicas, and the sentinels that fail over among themselves.
 mod sentinel {
+    /// Each alert fires when its condition is true, and only then.
+    pub(crate) mod alerts;
     /// The running servers have every setting of the table, and fail over by its clocks.
     pub(crate) mod as_configured;
     /// Every sentinel knows the whole deployment.

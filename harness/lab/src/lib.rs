@@ -20,6 +20,7 @@ pub mod info;
 pub mod interrupt;
 pub mod lab;
 pub mod observer;
+pub mod prometheus;
 pub mod reaper;
 pub mod record;
 pub mod secret;

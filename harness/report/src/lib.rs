@@ -4,6 +4,7 @@
 //! [`evidence`] is recorded by the harness → [`judge`] turns it into judgements → [`grade`] turns those
 //! into marks by a [`checklist`] → [`render`] shows the [`report`].
 
+pub mod alerts;
 pub mod checklist;
 pub mod evidence;
 pub mod grade;

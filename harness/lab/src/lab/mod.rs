@@ -15,6 +15,7 @@ use std::{
 use futures_util::{FutureExt, future::join_all};
 use lab_report::{
     Verdict,
+    alerts::RulesError,
     checklist::Step,
     evidence::{EndpointName, Source, Timeline},
     judge::Judgement,
@@ -37,6 +38,7 @@ use crate::{
     group::ReplicationGroup,
     interrupt::interrupted,
     observer::Observer,
+    prometheus::Prometheus,
     reaper::Reaper,
     record::Recorder,
     sentinel::SentinelGroup,
@@ -295,6 +297,14 @@ impl Lab<Sentinels> {
     /// A client of the primary, by way of the sentinels, from where this process runs.
     pub fn client(&self) -> Client {
         Client::of_sentinels(self.deployment.discovery(Vantage::Host))
+    }
+
+    /// A Prometheus that watches the data nodes, with the topology's rules.
+    ///
+    /// # Errors
+    /// The rules cannot be evaluated.
+    pub fn prometheus(&self) -> Result<Prometheus, RulesError> {
+        Prometheus::new(self.deployment.data(), &self.deployment.topology().alerts)
     }
 
     /// Begins to write to the primary, on a fixed schedule.

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use lab_report::alerts::Change;
 use serde::{Deserialize, Serialize};
 
 use super::{Background, Monitor, NodeCommand};
@@ -50,6 +51,8 @@ pub struct Sentinels {
     pub heard_late: Duration,
     /// How node metrics are taken.
     pub monitor: Monitor,
+    /// Changes to the alerting rules, by the alert's name.
+    pub alerts: BTreeMap<String, Change>,
     /// Commands for nodes once the deployment is as it should be.
     pub after_boot: Vec<NodeCommand>,
     /// Commands that go on for as long as the step does.
@@ -116,6 +119,7 @@ impl Default for Sentinels {
             sentinel_config: BTreeMap::new(),
             heard_late: Duration::ZERO,
             monitor: Monitor { every: Duration::from_millis(250), ..Monitor::default() },
+            alerts: BTreeMap::new(),
             after_boot: Vec::new(),
             background: Vec::new(),
         }

@@ -3,6 +3,7 @@
 //! A judgement says what would have passed, what was seen, and the raw figures behind it. It is *unknown*
 //! where the evidence cannot show the claim either way.
 
+mod alerts;
 mod election;
 mod failover;
 mod lag;
@@ -11,6 +12,7 @@ mod metrics;
 
 use std::time::Duration;
 
+pub use alerts::{alone, quiet};
 pub use election::{Election, SentinelClocks};
 pub use failover::{Clocks, Failover};
 pub use lag::{Lags, lag_within};

@@ -1,0 +1,298 @@
+//! `docker/sentinel/compose.yml`, as a person would use it.
+
+use std::{
+    fs,
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use bollard::{Docker, query_parameters::KillContainerOptions, query_parameters::StartContainerOptions};
+use failover_lab::{
+    connect::connect,
+    docker::{Labels, Scope, find, remove},
+    secret::Secret,
+    sentinel::{Flag, Instance},
+    session::{new_run_id, root},
+    wait::{self, Seen},
+};
+use futures_util::FutureExt;
+use redis::FromRedisValue;
+
+const HINT: &str = "hint: install Compose: `docker-compose-plugin` from Docker, or Debian's `docker-compose`";
+/// Six containers, and sentinels that hear of each other and of the replicas after up to 10 s.
+const BOOT: Duration = Duration::from_secs(90);
+/// `down-after-milliseconds` is 5 s, a failed election is tried again after twice 60 s: one that succeeds
+/// at once takes 10 s, and half a minute on a busy machine.
+const FAILOVER: Duration = Duration::from_secs(60);
+const PACE: Duration = Duration::from_millis(250);
+const SENTINELS: [&str; 3] = ["sentinel-1", "sentinel-2", "sentinel-3"];
+
+/// A deployment that is up, or about to be.
+struct Project {
+    api: Docker,
+    name: String,
+    labels: Labels,
+    /// Passwords, and labels for the sweep, should this process be killed.
+    folder: PathBuf,
+    password: Secret,
+    sentinel_password: Secret,
+    subnet: String,
+}
+
+impl Project {
+    /// Lends one to `body`; whatever that does, nothing is left of it.
+    async fn with(body: impl AsyncFnOnce(&Self)) {
+        let labels = Labels::new(new_run_id());
+        let folder = std::env::temp_dir().join(&labels.lab);
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let project = Self {
+            api: connect().await.unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint())),
+            name: labels.lab.clone(),
+            folder,
+            password: Secret::random(),
+            sentinel_password: Secret::random(),
+            // One of those that Docker does not hand out itself.
+            subnet: format!("10.{}.{}", subnet_byte(&labels.lab, 0), subnet_byte(&labels.lab, 1)),
+            labels,
+        };
+        project.write("password", project.password.reveal());
+        project.write("sentinel_password", project.sentinel_password.reveal());
+        project.write("labels.yml", &project.override_with_labels());
+        let ended = AssertUnwindSafe(body(&project)).catch_unwind().await;
+        let down = project.compose(&["down", "--volumes", "--timeout", "1"]);
+        let scope = Scope::Run(project.labels.run.to_string());
+        let left = find(&project.api, &scope).await.map(|left| left.names());
+        remove(&project.api, &scope).await.expect("what is left can be removed");
+        fs::remove_dir_all(&project.folder).expect("the folder can be removed");
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert!(down.status.success(), "{}", said(&down));
+        assert_eq!(left.expect("the container engine answers"), Vec::<String>::new());
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.join(name), text).expect("a file can be written");
+    }
+
+    fn override_with_labels(&self) -> String {
+        let labels: Vec<String> =
+            self.labels.to_map().iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
+        let all = |kind: &str, names: &[&str]| {
+            let each =
+                names.iter().map(|name| format!("  {name}: {{ labels: {{ {} }} }}\n", labels.join(", ")));
+            format!("{kind}:\n{}", each.collect::<String>())
+        };
+        let nodes = ["redis-1", "redis-2", "redis-3", "sentinel-1", "sentinel-2", "sentinel-3"];
+        // docker-compose 1.29 replaces a network where Compose v2 merges it.
+        let subnet = match is_plugin() {
+            true => String::new(),
+            false => format!("    ipam: {{ config: [{{ subnet: {}.0/24 }}] }}\n", self.subnet),
+        };
+        let network = format!("networks:\n  lab:\n    labels: {{ {} }}\n{subnet}", labels.join(", "));
+        ["version: \"3.8\"\n", &all("services", &nodes), &network, &all("volumes", &nodes)].concat()
+    }
+
+    /// Runs Compose on it.
+    fn compose(&self, words: &[&str]) -> Output {
+        let mut command = program();
+        command.current_dir(root().join("docker/sentinel"));
+        command.args(["--project-name", &self.name, "--file", "compose.yml", "--file"]);
+        command.arg(self.folder.join("labels.yml")).args(words);
+        command.env("LAB_IMAGE", "failover-lab/redis:7.0");
+        command.env("LAB_SECRETS", &self.folder).env("LAB_SUBNET", &self.subnet);
+        for port in ["REDIS_1", "REDIS_2", "REDIS_3", "SENTINEL_1", "SENTINEL_2", "SENTINEL_3"] {
+            // Any free one.
+            command.env(format!("{port}_PORT"), "");
+        }
+        command.output().expect("it started a moment ago")
+    }
+
+    fn composed(&self, words: &[&str]) -> String {
+        let output = self.compose(words);
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The container of a service.
+    fn container(&self, service: &str) -> String {
+        self.composed(&["ps", "--quiet", service]).trim().to_owned()
+    }
+
+    /// Asks a service on the port that it has on localhost.
+    async fn ask<T: FromRedisValue>(&self, service: &str, words: &[&str]) -> Result<T, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{service}: {error}");
+        let (inner, password) = match service.starts_with("sentinel") {
+            true => ("26379/tcp", &self.sentinel_password),
+            false => ("6379/tcp", &self.password),
+        };
+        let name = format!("{}_{service}_1", self.name);
+        let dashed = name.replace('_', "-");
+        let mut found = self.api.inspect_container(&name, None).await;
+        if found.is_err() {
+            found = self.api.inspect_container(&dashed, None).await;
+        }
+        let settings = found.map_err(|error| failed(&error))?.network_settings;
+        let mut ports = settings.and_then(|settings| settings.ports).unwrap_or_default();
+        let bindings = ports.remove(inner).flatten().unwrap_or_default();
+        let binding = bindings.into_iter().next().ok_or_else(|| failed(&"no port"))?;
+        assert_eq!(binding.host_ip.as_deref(), Some("127.0.0.1"), "reachable from elsewhere");
+        let port = binding.host_port.unwrap_or_default();
+        let url = format!("redis://:{}@127.0.0.1:{port}/", password.reveal());
+        let client = redis::Client::open(url).map_err(|error| failed(&error))?;
+        let asked = async {
+            let mut connection = client.get_multiplexed_async_connection().await?;
+            redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
+        };
+        let limit = Duration::from_secs(2);
+        tokio::time::timeout(limit, asked)
+            .await
+            .map_err(|late| failed(&late))?
+            .map_err(|error| failed(&error))
+    }
+
+    async fn master(&self, sentinel: &str) -> Result<Instance, String> {
+        self.ask(sentinel, &["SENTINEL", "MASTER", "lab"]).await.map(Instance::of)
+    }
+
+    /// Every sentinel sees a primary that is up, two replicas that are, too, and the two others.
+    async fn whole(&self) -> Seen<String> {
+        let mut named = Vec::new();
+        for sentinel in SENTINELS {
+            let master = match self.master(sentinel).await {
+                Ok(master) => master,
+                Err(error) => return Seen::NotYet(error),
+            };
+            let replicas: Result<Vec<_>, _> = self.ask(sentinel, &["SENTINEL", "REPLICAS", "lab"]).await;
+            let replicas: Vec<Instance> =
+                replicas.unwrap_or_default().into_iter().map(Instance::of).collect();
+            let good =
+                replicas.iter().filter(|replica| replica.is_only(Flag::Replica) && replica.link_up()).count();
+            let others = master.number::<usize>("num-other-sentinels").unwrap_or(0);
+            if !master.is_only(Flag::Primary) || (good, others) != (2, 2) {
+                return Seen::NotYet(format!(
+                    "{sentinel}: {:?}, {good} replicas, {others} others",
+                    master.flags()
+                ));
+            }
+            named.push(master.address().to_owned());
+        }
+        match named.iter().all(|address| *address == named[0]) {
+            true => Seen::Ready(named.swap_remove(0)),
+            false => Seen::NotYet(format!("{named:?}")),
+        }
+    }
+
+    async fn until<T, F: Future<Output = Seen<T>>>(
+        &self,
+        what: &str,
+        budget: Duration,
+        look: impl FnMut() -> F,
+    ) -> T {
+        let seen = wait::until(what, budget, PACE, look).await;
+        seen.unwrap_or_else(|late| panic!("{late}\n{}", said(&self.compose(&["logs", "--tail", "20"]))))
+    }
+}
+
+/// Compose v2 where there is one, else docker-compose.
+fn program() -> Command {
+    if is_plugin() {
+        let mut command = Command::new("docker");
+        command.arg("compose");
+        return command;
+    }
+    assert!(works(Command::new("docker-compose").arg("version")), "there is no Compose\n{HINT}");
+    Command::new("docker-compose")
+}
+
+fn is_plugin() -> bool {
+    works(Command::new("docker").args(["compose", "version"]))
+}
+
+fn works(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()
+}
+
+/// A number from 180 to 243, by the lab's own random name.
+fn subnet_byte(name: &str, place: usize) -> usize {
+    let digits = &name[name.len() - 8 + 2 * place..][..2];
+    180 + usize::from_str_radix(digits, 16).expect("hexadecimal digits") % 64
+}
+
+/// 1. The file is valid.
+/// 2. The deployment comes up, and every sentinel agrees; no password is in sight.
+/// 3. The primary's container is killed: a replica takes over.
+/// 4. It is started again, and follows the new primary.
+/// 5. Everything goes, with its volumes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_in_ones_own_hands() {
+    Project::with(async |project| {
+        // 1. Valid.
+        let config = project.composed(&["config"]);
+        assert!(config.contains("127.0.0.1"), "{config}");
+
+        // 2. Up.
+        project.composed(&["up", "--detach"]);
+        let first = project.until("all sentinels to see all nodes", BOOT, || project.whole()).await;
+        assert_eq!(first, format!("{}.11", project.subnet));
+        let primary = project.container("redis-1");
+        let inspected = project.api.inspect_container(&primary, None).await.expect("it runs");
+        let inspected = format!("{inspected:?}");
+        let processes = Command::new("docker").args(["top", &primary]).output().expect("docker starts");
+        for shown in [&config, &inspected, &said(&processes)] {
+            assert!(!shown.contains(project.password.reveal()), "the password is in sight");
+        }
+
+        // 3. A failover.
+        project.api.kill_container(&primary, None::<KillContainerOptions>).await.expect("it is killed");
+        let look = || async {
+            match project.master("sentinel-1").await {
+                Ok(master) if master.address() != first => Seen::Ready(master.address().to_owned()),
+                Ok(master) => Seen::NotYet(format!("{:?}", master.flags())),
+                Err(error) => Seen::NotYet(error),
+            }
+        };
+        let second = project.until("another primary", FAILOVER, look).await;
+
+        // 4. Back.
+        project.api.start_container(&primary, None::<StartContainerOptions>).await.expect("it starts");
+        let again = project.until("the old primary to be a replica", BOOT, || project.whole()).await;
+        assert_eq!(again, second);
+        let role: Vec<redis::Value> = project.ask("redis-1", &["ROLE"]).await.expect("it answers");
+        assert_eq!(role.first(), Some(&redis::Value::BulkString(b"slave".to_vec())));
+    })
+    .await;
+}
+
+/// Whoever forgets the password, or takes one that a configuration file would read as something else, is
+/// told so in one line, and no server starts.
+#[rstest::rstest]
+#[case::none("", "start.sh: no password: secrets/password is empty\n")]
+#[case::space(
+    "two words",
+    "start.sh: the password in secrets/password may only have letters, digits, - and _\n"
+)]
+#[case::quote("a\"b", "start.sh: the password in secrets/password may only have letters, digits, - and _\n")]
+fn a_bad_password_is_refused(#[case] password: &str, #[case] message: &str) {
+    let labels = Labels::new(new_run_id());
+    let folder = std::env::temp_dir().join(&labels.lab);
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    fs::write(folder.join("password"), password).expect("a file can be written");
+    let mount = |from: &Path, to: &str| format!("{}:{to}:ro", from.display());
+    let mut docker = Command::new("docker");
+    docker.args(["run", "--rm", "--network", "none"]);
+    for (name, value) in labels.to_map() {
+        docker.arg("--label").arg(format!("{name}={value}"));
+    }
+    docker.args(["--volume", &mount(&root().join("docker/sentinel"), "/lab")]);
+    docker.args(["--volume", &mount(&folder, "/run/secrets")]);
+    docker.args(["failover-lab/redis:7.0", "sh", "/lab/start.sh", "primary"]);
+    let output = docker.output();
+    fs::remove_dir_all(&folder).expect("the folder can be removed");
+    let output = output.expect("docker starts");
+    assert_eq!((said(&output).as_str(), output.status.code()), (message, Some(64)));
+}
