@@ -66,6 +66,12 @@ const SENTINEL: &[&dyn AnyStep] = &[
     &manual_failover::STEP,
     &handover::STEP,
     &alerts::STEP,
+    &persistence::STEP,
+    &persistence_always::STEP,
+    &fast_reboot::STEP,
+    &fast_reboot_persistent::STEP,
+    &late_sentinel::STEP,
+    &second_failover::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

@@ -86,6 +86,23 @@ mod sentinel {
 
     /// What the steps look for.
     mod seen;
+    // What the append-only file is for.
+
+    /// A memory-only primary reboots before it is missed, and takes everybody's data with it.
+    pub(crate) mod fast_reboot;
+    /// A primary that keeps a file reboots before it is missed, and nothing is lost.
+    pub(crate) mod fast_reboot_persistent;
+    /// Every data node is killed, and brings its data back.
+    pub(crate) mod persistence;
+    /// The same with a sync for every write.
+    pub(crate) mod persistence_always;
+
+    // After a failover.
+
+    /// A sentinel that was down during a failover catches up.
+    pub(crate) mod late_sentinel;
+    /// Two failovers in a row: the second is as quick as the first.
+    pub(crate) mod second_failover;
 
     use failover_lab::{Sentinels, observer, wait};
     use lab_report::judge::SentinelClocks;

@@ -74,11 +74,22 @@ impl ReplicationGroup {
         }
         let info = node.info().await?;
         let follows = info.get("master_host") == Some(primary.address().to_string().as_str());
-        match (follows, self.0.condition(node.id())) {
-            (true, _) if info.link_up() == Some(true) => self.readmit(node, &primary).await,
+        match self.0.condition(node.id()) {
+            _ if follows && info.link_up() == Some(true) => self.readmit(node, &primary).await,
+            Some(condition) if !follows && condition.is_syncing() => self.turn_to(node, &primary).await?,
             // Where nobody recovers nodes, whoever undoes the fault says what the node is to follow.
-            (true, _) | (false, None | Some(Condition::Dead)) => {}
-            (false, _) => self.0.follow(node, &primary).await?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Tells a node on its way back whom to follow, provided that this still is so: while it was looked at,
+    /// it may have been promoted itself.
+    async fn turn_to(&self, node: &Node, primary: &Node) -> Result<(), GroupError> {
+        let _change = self.0.change.lock().await;
+        let on_its_way = self.0.condition(node.id()).is_some_and(Condition::is_syncing);
+        if on_its_way && self.0.state().is_primary(primary.id()) {
+            self.0.follow(node, primary).await?;
         }
         Ok(())
     }

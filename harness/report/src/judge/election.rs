@@ -1,6 +1,9 @@
 //! A failover by sentinels, taken apart: fault → agreed down → leader elected → promoted → advertised.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Judgement, Limits, seconds};
 use crate::{
@@ -13,7 +16,6 @@ const MILESTONES: [&str; 6] =
     ["+sdown", "+odown", "+try-failover", "+elected-leader", "+selected-slave", "+switch-master"];
 /// A leader that was not elected, or found nobody to promote, tries again no sooner than twice its
 /// `failover-timeout` later, plus up to one second at random (`SENTINEL_MAX_DESYNC`).
-const ABORTED: [&str; 2] = ["-failover-abort-not-elected", "-failover-abort-no-good-slave"];
 const DESYNC: Duration = Duration::from_secs(1);
 /// Sentinel's timer runs at 10 to 19 Hz, at random.
 const CRON: Duration = Duration::from_millis(100);
@@ -39,6 +41,24 @@ pub struct SentinelClocks {
     pub scheduling: Duration,
 }
 
+impl SentinelClocks {
+    /// From a sentinel's return to its agreement with the others, which say hello every `publish`.
+    ///
+    /// They do so at the replicas, where it listens again at once, and to itself as soon as they have
+    /// reached it: a greeting with a new configuration is due at once (`sentinelForceHelloUpdateForMaster`),
+    /// and a lost link is tried again once per ping (`sentinelReconnectInstance`).
+    pub fn catching_up(&self, publish: Duration, took: Duration) -> Judgement {
+        let limits = Limits {
+            what: "caught up",
+            floor: Duration::ZERO,
+            ceiling: self.ping + publish + CRON * 2 + self.scheduling,
+            resolution: self.observe_every,
+            formula: "ping (the others reach it again) + publish (they say hello) + 2 ticks of 0.1 s + scheduling",
+        };
+        Judgement::within(limits, Some(took))
+    }
+}
+
 /// The instants of one failover by sentinels, as far as the timeline shows them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Election {
@@ -52,7 +72,7 @@ pub struct Election {
     pub leader: Option<NodeId>,
     /// The leader's milestones, in the order in which they came.
     pub milestones: Vec<(String, At)>,
-    /// How often a leader gave up before.
+    /// Elections before the one that succeeded.
     pub aborted: usize,
     /// The node that became primary.
     pub new: Option<NodeId>,
@@ -100,11 +120,18 @@ impl Election {
             uncertainty,
             milestones: milestones(&said, leader.as_ref()),
             leader,
-            aborted: said.iter().filter(|said| ABORTED.contains(&said.event.as_str())).count(),
+            aborted: Self::epochs(timeline, began).saturating_sub(1),
             promoted: promotion.map(|change| change.at),
             new,
             advertised,
         })
+    }
+
+    /// How many elections there were after `from`: each has an epoch of its own, and several sentinels may
+    /// stand for election in one.
+    pub fn epochs(timeline: &Timeline, from: At) -> usize {
+        let new = timeline.announcements.iter().filter(|said| said.event == "+new-epoch" && said.at >= from);
+        new.map(|said| said.about.as_str()).collect::<BTreeSet<_>>().len()
     }
 
     /// The leader said everything that a failover consists of, in order.
@@ -229,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn an_election_is_known_by_its_epoch() {
+        let mut timeline = timeline();
+        for (sentinel, epoch) in [("sentinel-1", "7"), ("sentinel-2", "7"), ("sentinel-1", "8")] {
+            timeline
+                .announcements
+                .push(Announcement { about: epoch.to_owned(), ..said(6010, sentinel, "+new-epoch") });
+        }
+        assert_eq!(Election::epochs(&timeline, at(1000)), 2);
+        assert_eq!(Election::epochs(&timeline, at(7000)), 0);
+    }
+
+    #[test]
     fn a_sentinel_that_names_the_old_primary_is_missed() {
         let election = Election::read(&timeline(), &"lab-001".into()).unwrap();
         assert_eq!(election.advertisement(3, &CLOCKS).verdict, Verdict::Fail);
@@ -251,7 +290,10 @@ mod tests {
         timeline.roles[0].at = at(1000 + 60_000);
         let late = Election::read(&timeline, &"lab-001".into()).unwrap();
         assert_eq!(late.promotion(&CLOCKS).verdict, Verdict::Fail);
-        timeline.announcements.insert(3, said(6025, "sentinel-1", "-failover-abort-not-elected"));
+        for epoch in ["1", "2"] {
+            let new = Announcement { about: epoch.to_owned(), ..said(6025, "sentinel-1", "+new-epoch") };
+            timeline.announcements.push(new);
+        }
         let retried = Election::read(&timeline, &"lab-001".into()).unwrap();
         assert_eq!(retried.promotion(&CLOCKS).verdict, Verdict::Pass);
     }

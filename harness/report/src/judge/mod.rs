@@ -4,6 +4,7 @@
 //! where the evidence cannot show the claim either way.
 
 mod alerts;
+mod durability;
 mod election;
 mod failover;
 mod lag;
@@ -13,6 +14,7 @@ mod metrics;
 use std::time::Duration;
 
 pub use alerts::{alone, quiet};
+pub use durability::{Sync, brought_back};
 pub use election::{Election, SentinelClocks};
 pub use failover::{Clocks, Failover};
 pub use lag::{Lags, lag_within};
