@@ -11,10 +11,10 @@ use lab_report::judge::Judgement;
 use super::seen::{chosen, replaced};
 use crate::step::{Outcome, step};
 
-const DOWN_AFTER: Duration = Duration::from_millis(700);
+const DOWN_AFTER: Duration = Duration::from_secs(1);
 /// A replica is not eligible once its link was down for ten times down-after, and for as long as the
 /// primary is held to be down (`sentinelSelectSlave`).
-const TOO_LONG: Duration = Duration::from_secs(7);
+const TOO_LONG: Duration = Duration::from_secs(10);
 /// Of which the primary is held to be down before the choice is made: an election.
 const ELECTION: Duration = Duration::from_secs(2);
 

@@ -90,13 +90,17 @@ impl Timers {
         election: Duration::from_secs(10),
     };
 
-    /// Short enough not to wait for, as far as one does not undo another. A replica is eligible only while
-    /// what is known of it is younger than five pings, so the ping stays slow enough for a busy machine.
-    /// And a sentinel that finds a replica to be primary turns it back after four hellos, unless it hears
-    /// of a failover: the leader of one says so only after the next `INFO`, which is up to a second.
+    /// Short enough not to wait for, as far as one does not undo another:
+    ///
+    /// - A replica is eligible only while what is known of it is younger than five pings, or, where the
+    ///   primary is not held to be down, than three `INFO` periods (`sentinelSelectSlave`). During a
+    ///   failover `INFO` comes once a second whatever its period: both have to be longer, on a busy
+    ///   machine as well.
+    /// - A sentinel that finds a replica to be primary turns it back after four hellos, unless it hears of
+    ///   a failover: the leader of one says so only after the next `INFO`.
     pub const SHORT: Self = Self {
-        info: Duration::from_millis(100),
-        ping: Duration::from_millis(250),
+        info: Duration::from_millis(500),
+        ping: Duration::from_millis(400),
         ask: Duration::from_millis(50),
         publish: Duration::from_millis(500),
         election: Duration::from_secs(2),
