@@ -1,10 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use failover_lab::{
     Lab, Sentinels,
     docker::{FaultKind, Node},
     sentinels,
-    wait::Seen,
 };
 use lab_report::{
     Verdict,
@@ -13,7 +12,7 @@ use lab_report::{
 
 use super::{
     clocks,
-    seen::{election, epoch, happened, stage},
+    seen::{election, epoch, follows, happened, stage, successor},
 };
 use crate::step::{Outcome, step};
 
@@ -23,10 +22,6 @@ step!("sentinel", "second-failover", deployment(), second_failover);
 fn deployment() -> Sentinels {
     sentinels(3).replicas(2).node_config("lab-001", "replica-priority", "50")
 }
-
-/// A node that returns is told to follow after four greetings without trouble (`+convert-to-slave`), then
-/// tries its new primary once a second.
-const RETURN: Duration = Duration::from_secs(15);
 
 /// Two failovers in a row: the second is as quick as the first.
 ///
@@ -54,8 +49,8 @@ async fn second_failover(lab: &mut Lab<Sentinels>) -> Outcome {
 
     // 2. Back, as a replica.
     lab.heal(fault).await?;
-    let follows = follows(lab, &old, &new).await;
-    if !lab.check("second.restored", happened("the first primary follows its successor", follows)) {
+    let followed = follows(lab, &old, &new).await;
+    if !lab.check("second.restored", happened("the first primary follows its successor", followed)) {
         return Ok(());
     }
 
@@ -97,27 +92,6 @@ async fn replaced(lab: &Lab<Sentinels>, old: &Node) -> Result<(), String> {
         election.advertised.len() == sentinels && election.in_order().verdict == Verdict::Pass
     })
     .await
-}
-
-fn successor(lab: &Lab<Sentinels>, election: &Election) -> Result<Arc<Node>, String> {
-    let new = election.new.as_ref().ok_or("nobody was promoted")?;
-    Ok(Arc::clone(lab.deployment().node(new)))
-}
-
-/// Waits until `node` is a replica of `primary` with its link up.
-async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -> Result<(), String> {
-    let wanted = primary.address().to_string();
-    let look = || async {
-        match node.info().await {
-            Ok(info) if info.get("master_host") == Some(&wanted) && info.link_up() == Some(true) => {
-                Seen::Ready(())
-            }
-            Ok(info) => Seen::NotYet(info.replication()),
-            Err(error) => Seen::NotYet(error.to_string()),
-        }
-    };
-    let result = lab.wait("the first primary to follow its successor", RETURN, look).await;
-    result.map_err(|late| format!("not within {RETURN:?}: {}", late.last_seen))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
