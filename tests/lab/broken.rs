@@ -21,7 +21,7 @@ use crate::{
 const CHECKLISTS: [&str; 2] = ["q5", "sentinel"];
 
 /// Every step of a checklist, in its order.
-fn steps(checklist: &str) -> &'static [&'static dyn AnyStep] {
+pub(crate) fn steps(checklist: &str) -> &'static [&'static dyn AnyStep] {
     match checklist {
         "q5" => REPLICATION,
         "sentinel" => SENTINEL,
@@ -72,6 +72,14 @@ const SENTINEL: &[&dyn AnyStep] = &[
     &fast_reboot_persistent::STEP,
     &late_sentinel::STEP,
     &second_failover::STEP,
+    &parallel_syncs::STEP,
+    &security::STEP,
+    &replica_dies_mid_failover::STEP,
+    &read_write_splitting::STEP,
+    &connection_pools::STEP,
+    &pipelining::STEP,
+    &announced_hostnames::STEP,
+    &tls::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

@@ -2,6 +2,8 @@
 
 /// A group reached directly, or through published ports.
 mod addressing;
+/// Somebody else's deployment, graded as it is and broken on purpose, and handed back.
+mod attached;
 /// A topology that runs, for the length of a closure.
 mod bare;
 /// Whatever ends a lab's owner, nothing of the lab stays.

@@ -101,8 +101,30 @@ mod sentinel {
 
     /// A sentinel that was down during a failover catches up.
     pub(crate) mod late_sentinel;
+    /// Of many replicas one at a time is turned to the new primary.
+    pub(crate) mod parallel_syncs;
+    /// A replica dies in the middle of a failover: the failover comes to an end all the same.
+    pub(crate) mod replica_dies_mid_failover;
     /// Two failovers in a row: the second is as quick as the first.
     pub(crate) mod second_failover;
+
+    // The client's side.
+
+    /// Pools of 5, 20 and 100 connections: all of them serve, and all of them follow a failover.
+    pub(crate) mod connection_pools;
+    /// Pipelining saves round trips, and nothing else.
+    pub(crate) mod pipelining;
+    /// Writes go to the primary and reads to the preferred replica, or to who is left.
+    pub(crate) mod read_write_splitting;
+
+    // Names, and who is let in.
+
+    /// Nodes go by their names, and a failover works by them.
+    pub(crate) mod announced_hostnames;
+    /// Nobody does more than they may, also after a failover, and no password gets out.
+    pub(crate) mod security;
+    /// Every link runs under TLS, and a failover works under it.
+    pub(crate) mod tls;
 
     use failover_lab::{Sentinels, observer, wait};
     use lab_report::judge::SentinelClocks;

@@ -3,7 +3,9 @@
 use std::{fs, path::Path, pin::Pin, time::Duration};
 
 use failover_lab::{
-    Lab, Plan, Replicated, StepError, Topology, client, observer,
+    Lab, Plan, Replicated, StepError, Topology, client,
+    environment::{Capability, Environment},
+    observer,
     session::{Session, root},
     wait,
     writer::Writer,
@@ -26,22 +28,30 @@ pub(crate) struct Step<T: Topology> {
     pub(crate) checklist: &'static str,
     pub(crate) id: &'static str,
     pub(crate) topology: fn() -> T,
+    /// What it needs of its environment from the start.
+    pub(crate) needs: &'static [Capability],
     pub(crate) body: Body<T>,
 }
 
 /// Declares the step of a module: its checklist, its name, its topology, and the function that is its body.
+///
+/// It needs a deployment of its own, unless it says what else it `needs` to run on somebody else's.
 macro_rules! step {
-    ("q5", $id:literal, $topology:expr, $body:ident) => {
-        crate::step::step!(failover_lab::Replicated, "q5", $id, $topology, $body);
+    ($checklist:tt, $id:literal, $topology:expr, $body:ident) => {
+        crate::step::step!($checklist, $id, $topology, $body, needs [FreshDeployment]);
     };
-    ("sentinel", $id:literal, $topology:expr, $body:ident) => {
-        crate::step::step!(failover_lab::Sentinels, "sentinel", $id, $topology, $body);
+    ("q5", $id:literal, $topology:expr, $body:ident, needs $needs:tt) => {
+        crate::step::step!(failover_lab::Replicated, "q5", $id, $topology, $body, $needs);
     };
-    ($kind:ty, $checklist:literal, $id:literal, $topology:expr, $body:ident) => {
+    ("sentinel", $id:literal, $topology:expr, $body:ident, needs $needs:tt) => {
+        crate::step::step!(failover_lab::Sentinels, "sentinel", $id, $topology, $body, $needs);
+    };
+    ($kind:ty, $checklist:literal, $id:literal, $topology:expr, $body:ident, [$($needed:ident),*]) => {
         pub(crate) const STEP: crate::step::Step<$kind> = crate::step::Step {
             checklist: $checklist,
             id: $id,
             topology: || $topology,
+            needs: &[$(failover_lab::environment::Capability::$needed),*],
             body: |lab| Box::pin($body(lab)),
         };
     };
@@ -60,6 +70,14 @@ pub(crate) trait AnyStep: Sync {
         changes: &'a toml::Table,
         folder: String,
     ) -> Pin<Box<dyn Future<Output = StepRecord> + 'a>>;
+
+    /// Runs it in another environment, and returns what it put on record, in `folder`.
+    fn run_in<'a>(
+        &'a self,
+        environment: &'a Environment,
+        case: Option<&'a str>,
+        folder: String,
+    ) -> Pin<Box<dyn Future<Output = StepRecord> + 'a>>;
 }
 
 impl<T: Topology> AnyStep for Step<T> {
@@ -74,7 +92,20 @@ impl<T: Topology> AnyStep for Step<T> {
         folder: String,
     ) -> Pin<Box<dyn Future<Output = StepRecord> + 'a>> {
         let topology = (self.topology)().with_changes(changes).unwrap_or_else(|error| panic!("{error}"));
-        Box::pin(self.run(case, topology, folder))
+        Box::pin(async move { self.run(&session(), case, topology, folder).await })
+    }
+
+    fn run_in<'a>(
+        &'a self,
+        environment: &'a Environment,
+        case: Option<&'a str>,
+        folder: String,
+    ) -> Pin<Box<dyn Future<Output = StepRecord> + 'a>> {
+        Box::pin(async move {
+            let mut session = session();
+            session.environment = environment.clone();
+            self.run(&session, case, (self.topology)(), folder).await
+        })
     }
 }
 
@@ -82,7 +113,7 @@ impl<T: Topology> Step<T> {
     /// Runs the step on its own topology: every check passes, and the report reads as its snapshot does.
     pub(crate) async fn passes(&self, case: Option<&str>) {
         let name = case.map_or(self.id.to_owned(), |case| format!("{}-{case}", self.id));
-        let record = self.run(case, (self.topology)(), format!("steps/{name}")).await;
+        let record = self.run(&session(), case, (self.topology)(), format!("steps/{name}")).await;
         assert_passed(&record);
         insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
             insta::assert_json_snapshot!(name, lab_report::normalise::step(&record));
@@ -90,14 +121,17 @@ impl<T: Topology> Step<T> {
     }
 
     /// Runs the step on any topology and returns what it put on record, in `folder` of the run.
-    async fn run(&self, case: Option<&str>, topology: T, folder: String) -> StepRecord {
+    async fn run(&self, session: &Session, case: Option<&str>, topology: T, folder: String) -> StepRecord {
         let checklist = checklist(self.checklist);
         let step = checklist.step(&StepId::from(self.id)).expect("the checklist lists the step");
-        let session =
-            Session::from_env(Path::new(env!("CARGO_BIN_EXE_lab-reaper"))).unwrap_or_else(|e| panic!("{e}"));
-        let plan = Plan { step, case, topology, folder };
-        Lab::run(&session, plan, async |lab| (self.body)(lab).await).await
+        let plan = Plan { step, case, topology, needs: self.needs, folder };
+        Lab::run(session, plan, async |lab| (self.body)(lab).await).await
     }
+}
+
+/// This process's part in the run.
+pub(crate) fn session() -> Session {
+    Session::from_env(Path::new(env!("CARGO_BIN_EXE_lab-reaper"))).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The checklist with this name.

@@ -3,8 +3,8 @@
 use std::{fmt, process::ExitCode};
 
 use failover_lab::{
-    connect::ConnectError, docker::DockerError, engine::EngineError, explain::chain, image::ImageError,
-    setting::SettingError,
+    attach::AttachError, connect::ConnectError, docker::DockerError, engine::EngineError,
+    environment::SpecError, explain::chain, image::ImageError, setting::SettingError,
 };
 use lab_report::checklist::ChecklistError;
 
@@ -76,5 +76,20 @@ impl From<ImageError> for Failure {
 impl From<DockerError> for Failure {
     fn from(error: DockerError) -> Self {
         Self::missing(chain(&error), error.hint())
+    }
+}
+
+impl From<SpecError> for Failure {
+    fn from(error: SpecError) -> Self {
+        Self::usage(error.to_string(), error.hint())
+    }
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        match error.is_usage() {
+            true => Self::usage(chain(&error), error.hint()),
+            false => Self::missing(chain(&error), error.hint()),
+        }
     }
 }

@@ -5,9 +5,11 @@ use std::{path::Path, process::ExitCode, time::Instant};
 
 use clap::Args;
 use failover_lab::{
+    attach::survey,
     connect,
-    docker::{Kept, host, sweep_dead},
+    docker::{Kept, host, route, sweep_dead, this_machine},
     engine::{ENGINE_VARIABLE, Engine},
+    environment::{Environment, Terms},
     image,
     session::{self, KEEP_VAR, RUN_VAR, SEED_VAR, TARGET_VAR, new_run_id, new_seed, now_utc},
 };
@@ -42,6 +44,13 @@ pub(crate) struct Grade {
     /// Only this step; can be given several times.
     #[arg(long = "step", value_name = "NAME")]
     steps: Vec<String>,
+    /// Grade somebody else's deployment: `compose:<project>` or `redis://[user:password@]host:port[,host:port]`.
+    /// LAB_ATTACH_PASSWORD and LAB_ATTACH_SENTINEL_PASSWORD say passwords that no command line shows.
+    #[arg(long, value_name = "WHERE", conflicts_with_all = ["engine", "keep"])]
+    attach: Option<String>,
+    /// Let the steps write to it, make it fail over, and break it; everything is brought back as it was.
+    #[arg(long, requires = "attach")]
+    allow_faults: bool,
 }
 
 impl Grade {
@@ -49,24 +58,46 @@ impl Grade {
         let checklist = runs::checklist(&self.checklist)?;
         let asked = Asked { checklist, steps: self.steps.iter().map(|step| step.as_str().into()).collect() };
         let steps = asked.steps()?;
+        let environment = self.environment(&asked.checklist)?;
         let engine = Engine::select(self.engine.as_deref())?;
         let seed = self.seed.map_or_else(session::seed_in_env, |seed| Ok(Some(seed)))?;
         let seed = seed.unwrap_or_else(new_seed);
         runner::present().await?;
-        let (run, begin) = (begin_run(&engine, seed, self.rerun(&engine, seed)).await?, Instant::now());
+        let rerun = self.rerun(&environment, &engine, seed);
+        let (run, begin) = match environment {
+            Environment::Containers => (begin_run(&engine, seed, rerun).await?, Instant::now()),
+            _ => (attach_run(&environment, seed, rerun).await?, Instant::now()),
+        };
         runner::build().await?;
         let mut begun = Begun { run, asked: vec![asked.named()] };
         let dir = begun.write()?;
-        self.run_steps(&asked.checklist, &steps, &begun.run, &engine, &dir).await?;
+        self.run_steps(&asked.checklist, &steps, &begun.run, &environment, &engine, &dir).await?;
         begun.run.duration = At(begin.elapsed());
         begun.write()?;
         let report = runs::write_report(&dir, begun)?;
         Ok(runs::show(&report, &dir))
     }
 
-    fn rerun(&self, engine: &Engine, seed: u64) -> String {
+    fn environment(&self, checklist: &Checklist) -> Result<Environment, Failure> {
+        let Some(spec) = &self.attach else { return Ok(Environment::Containers) };
+        if checklist.lab != "sentinel" {
+            return Err(Failure::usage(
+                format!("checklist `{}` is about a manager and endpoints of the lab's own", checklist.id),
+                "`cargo lab grade sentinel --attach …` grades what its owner runs",
+            ));
+        }
+        let terms = Terms { allow_faults: self.allow_faults, ..Terms::from_env()? };
+        Ok(Environment::attached(spec, terms)?)
+    }
+
+    fn rerun(&self, environment: &Environment, engine: &Engine, seed: u64) -> String {
         let steps: String = self.steps.iter().map(|step| format!(" --step {step}")).collect();
-        format!("cargo lab grade {} --engine {engine} --seed {seed}{steps}", self.checklist)
+        let on = match environment {
+            Environment::Containers => format!("--engine {engine}"),
+            _ if self.allow_faults => format!("--attach {environment} --allow-faults"),
+            _ => format!("--attach {environment}"),
+        };
+        format!("cargo lab grade {} {on} --seed {seed}{steps}", self.checklist)
     }
 
     /// Runs the steps' tests and shows how they get on. What they found out is in their records.
@@ -75,12 +106,17 @@ impl Grade {
         checklist: &Checklist,
         asked: &[&Step],
         run: &Run,
+        environment: &Environment,
         engine: &Engine,
         dir: &Path,
     ) -> Result<(), Failure> {
         let log = dir.join("nextest.log");
         let mut command = runner::command(checklist, asked, &log)?;
+        if *environment != Environment::Containers {
+            command.args(["--profile", "attached"]);
+        }
         command
+            .envs(environment.variables())
             .env(RUN_VAR, run.id.as_str())
             .env(ENGINE_VARIABLE, engine.to_string())
             .env(SEED_VAR, run.seed.to_string())
@@ -114,6 +150,35 @@ async fn begin_run(engine: &Engine, seed: u64, rerun: String) -> Result<Run, Fai
         target: "docker".to_owned(),
         engine: engine.to_string(),
         image,
+        seed,
+        rerun,
+        started_at: now_utc(),
+        duration: At::default(),
+        host,
+    })
+}
+
+/// Looks at somebody else's deployment, says what will be done to it, and names a new run.
+async fn attach_run(environment: &Environment, seed: u64, rerun: String) -> Result<Run, Failure> {
+    let spinner = Spinner::start("looking");
+    let (survey, host) = match environment {
+        Environment::Endpoints { .. } => (survey(environment, None).await?, this_machine()),
+        _ => {
+            let api = connect::connect().await?;
+            // A run that was killed may have left it broken.
+            for failed in sweep_dead(&api, Kept::Stay).await?.failed {
+                eprintln!("left by a dead run, and still there: {failed}");
+            }
+            let addressing = route(&api).await?.addressing();
+            (survey(environment, Some((&api, addressing))).await?, host(&api).await)
+        }
+    };
+    spinner.finish(survey.announcement(environment).trim_end());
+    Ok(Run {
+        id: new_run_id(),
+        target: environment.to_string(),
+        engine: survey.engine,
+        image: survey.image,
         seed,
         rerun,
         started_at: now_utc(),

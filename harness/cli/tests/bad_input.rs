@@ -8,7 +8,7 @@ fn lab(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     // No container engine: whatever looks for one before the input is understood fails differently.
     command.args(words).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    for name in ["LAB_ENGINE", "LAB_SEED", "LAB_RUN", "LAB_KEEP", "LAB_TIME_SCALE"] {
+    for name in ["LAB_ENGINE", "LAB_SEED", "LAB_RUN", "LAB_KEEP", "LAB_TIME_SCALE", "LAB_ATTACH"] {
         command.env_remove(name);
     }
     command
@@ -24,6 +24,11 @@ fn stderr(output: &Output) -> String {
 #[case::engine(&["grade", "--engine", "redis:6.9"], "redis:6.9")]
 #[case::engine_of_up(&["up", "replication", "--engine", "redes"], "redes")]
 #[case::run(&["report", "yesterday"], "there is no run in")]
+#[case::attached_to_nothing(&["grade", "sentinel", "--attach", "shop"], "cannot attach to `shop`")]
+#[case::no_project(&["grade", "sentinel", "--attach", "compose:"], "it names no project")]
+#[case::no_url(&["grade", "sentinel", "--attach", "redis://host:port"], "it is no redis URL")]
+#[case::tls(&["grade", "sentinel", "--attach", "rediss://host"], "TLS is not supported")]
+#[case::attached_group(&["grade", "q5", "--attach", "compose:shop"], "a manager and endpoints of the lab's own")]
 fn what_does_not_exist_is_named(#[case] words: &[&str], #[case] named: &str) {
     let output = lab(words).output().unwrap();
     let said = stderr(&output);
@@ -37,6 +42,8 @@ fn what_does_not_exist_is_named(#[case] words: &[&str], #[case] named: &str) {
 #[case::topology(&["up", "cluster"])]
 #[case::replicas(&["up", "replication", "--replicas", "9"])]
 #[case::seed(&["grade", "--seed", "seven"])]
+#[case::engine_of_somebody_else(&["grade", "sentinel", "--attach", "compose:x", "--engine", "redis:7.0"])]
+#[case::faults_of_ones_own(&["grade", "sentinel", "--allow-faults"])]
 #[case::nothing(&[])]
 fn what_cannot_be_understood_is_bad_usage(#[case] words: &[&str]) {
     let output = lab(words).output().unwrap();
@@ -83,6 +90,7 @@ fn a_missing_test_runner_is_noticed_first() {
 
 #[rstest]
 #[case::grade(&["grade"])]
+#[case::attach(&["grade", "sentinel", "--attach", "compose:shop"])]
 #[case::up(&["up", "replication"])]
 #[case::down(&["down"])]
 #[case::reap(&["reap"])]
@@ -94,6 +102,28 @@ fn without_a_container_engine_there_is_one_error_and_a_hint(#[case] words: &[&st
     let hints = said.lines().filter(|line| line.starts_with("hint: ")).count();
     assert_eq!((errors, hints), (1, 1), "{said}");
     assert!(!said.contains("panicked"), "{said}");
+}
+
+/// Nobody listens at port 1.
+#[test]
+fn an_endpoint_that_cannot_be_reached_is_named_without_its_password() {
+    let words = ["grade", "sentinel", "--attach", "redis://me:secret@127.0.0.1:1"];
+    let output = lab(&words).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("error: 127.0.0.1:1 cannot be reached") && said.contains("\nhint: "), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+/// A password in the wrong place is not shown either.
+#[rstest]
+#[case::scheme("http://me:secret@host")]
+#[case::no_scheme("me:secret@host")]
+#[case::port("redis://me:secret@host:port")]
+fn a_password_is_never_shown(#[case] spec: &str) {
+    let output = lab(&["grade", "sentinel", "--attach", spec]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(!stderr(&output).contains("secret"), "{}", stderr(&output));
 }
 
 #[test]

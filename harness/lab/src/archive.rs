@@ -8,7 +8,8 @@ pub(crate) fn of<'a>(files: impl IntoIterator<Item = (impl AsRef<Path>, &'a str)
     for (path, text) in files {
         let mut header = tar::Header::new_ustar();
         header.set_size(text.len() as u64);
-        header.set_mode(0o644);
+        // Passwords and private keys are among them, and whoever reads them is root.
+        header.set_mode(0o600);
         // Inside the archive a path is relative.
         let path = path.as_ref().strip_prefix("/").unwrap_or(path.as_ref());
         archive.append_data(&mut header, path, text.as_bytes()).expect("memory takes what it is given");

@@ -14,9 +14,9 @@ use tokio::{
 };
 
 use crate::{
-    docker::{Node, PORT, Relay},
+    docker::{Access, Node, PORT, Relay},
     endpoint::{Caching, Records, Resolver},
-    sentinel::Discovery,
+    sentinel::{Discovery, Nearest},
 };
 
 /// A client gives an operation up after this.
@@ -26,6 +26,7 @@ pub const PATIENCE: Duration = Duration::from_millis(250);
 pub struct Client {
     target: Target,
     reconnects: bool,
+    renews: Option<Duration>,
     patience: Duration,
     connection: Mutex<Option<Connection>>,
 }
@@ -36,6 +37,8 @@ enum Target {
     Endpoint { name: String, resolver: Resolver },
     /// Whichever node the sentinels name as primary, asked anew for every connection.
     Sentinels(Discovery),
+    /// Whichever node is the nearest to read from, looked for anew for every connection.
+    Nearest(Nearest),
     /// One node.
     Node { info: ConnectionInfo },
 }
@@ -82,6 +85,23 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// What a client makes of an error: the server's own, or a silence.
+    pub(crate) fn of(error: &RedisError) -> Self {
+        match error.code() {
+            Some(code) => Self::Refused(server_text(error, code)),
+            None => Self::NoAnswer(error.to_string()),
+        }
+    }
+
+    /// The connection is of no more use: it broke, or it is to a replica. A demoted primary keeps its
+    /// connections, and who is named may be another by now.
+    pub(crate) fn ends_the_connection(&self) -> bool {
+        match self {
+            Self::Refused(text) => text.starts_with("READONLY"),
+            Self::NotSent(_) | Self::NoAnswer(_) => true,
+        }
+    }
+
     /// What became of a write that ended like this.
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -110,7 +130,12 @@ impl Client {
 
     /// A client of one node, wherever the names point.
     pub fn of_node(node: &Node) -> Self {
-        let info = node.access().to(node.reach()).expect("an address is one");
+        Self::of_node_as(node, node.access())
+    }
+
+    /// The same as somebody else than the lab: as one user of several, or as nobody.
+    pub fn of_node_as(node: &Node, access: &Access) -> Self {
+        let info = access.to(node.reach()).expect("an address is one");
         Self::to(Target::Node { info })
     }
 
@@ -120,8 +145,13 @@ impl Client {
         Self::to(Target::Sentinels(discovery))
     }
 
+    /// A client of the node that is the nearest to read from: it looks again when its connection breaks.
+    pub fn of_nearest(nearest: Nearest) -> Self {
+        Self::to(Target::Nearest(nearest))
+    }
+
     fn to(target: Target) -> Self {
-        Self { target, reconnects: true, patience: PATIENCE, connection: Mutex::default() }
+        Self { target, reconnects: true, renews: None, patience: PATIENCE, connection: Mutex::default() }
     }
 
     /// The same, but what it resolved first it keeps for ever.
@@ -135,6 +165,13 @@ impl Client {
     /// The same, but it stays on its first connection whatever comes back.
     pub fn staying_connected(mut self) -> Self {
         self.reconnects = false;
+        self
+    }
+
+    /// The same, but it looks again where to connect to once its connection is this old. Where it finds
+    /// nobody it goes on with what it has.
+    pub fn renewing(mut self, every: Duration) -> Self {
+        self.renews = Some(every);
         self
     }
 
@@ -160,10 +197,10 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Client::ask`].
-    pub async fn pipeline(&self, pipeline: &redis::Pipeline) -> Result<(), CallError> {
+    pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T, CallError> {
         let mut connection = self.connected().await?;
         match timeout(self.patience, pipeline.query_async(&mut connection.redis)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(values)) => Ok(values),
             Ok(Err(error)) => Err(self.failed(&connection, &error).await),
             Err(_) => Err(self.silent(&connection).await),
         }
@@ -196,15 +233,11 @@ impl Client {
     }
 
     async fn failed(&self, connection: &Connection, error: &RedisError) -> CallError {
-        let Some(code) = error.code() else {
-            self.drop_connection(connection.number).await;
-            return CallError::NoAnswer(error.to_string());
-        };
-        // A demoted primary keeps its connections: the name may point elsewhere by now.
-        if code == "READONLY" {
+        let error = CallError::of(error);
+        if error.ends_the_connection() {
             self.drop_connection(connection.number).await;
         }
-        CallError::Refused(server_text(error, code))
+        error
     }
 
     async fn drop_connection(&self, number: u64) {
@@ -219,13 +252,21 @@ impl Client {
     async fn connected(&self) -> Result<Connection, CallError> {
         let slot = timeout(self.patience, self.connection.lock()).await;
         let mut slot = slot.map_err(|_| CallError::NotSent("still connecting".to_owned()))?;
-        if let Some(connection) = &*slot {
+        let kept = slot.clone();
+        if let Some(connection) = kept.as_ref().filter(|kept| !self.is_due(kept)) {
             return Ok(connection.clone());
         }
-        let redis = self.connect().await?;
+        let redis = match (self.connect().await, kept) {
+            (Err(_), Some(kept)) => return Ok(kept),
+            (connected, _) => connected?,
+        };
         let connection = Connection { number: fastrand::u64(..), made: Instant::now(), redis };
         *slot = Some(connection.clone());
         Ok(connection)
+    }
+
+    fn is_due(&self, connection: &Connection) -> bool {
+        self.renews.is_some_and(|every| connection.made.elapsed() >= every)
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, CallError> {
@@ -241,6 +282,9 @@ impl Client {
             Target::Node { info } => (info.clone(), config),
             Target::Sentinels(discovery) => {
                 return discovery.primary(self.patience).await.map_err(CallError::NotSent);
+            }
+            Target::Nearest(nearest) => {
+                return nearest.connect(self.patience).await.map_err(CallError::NotSent);
             }
         };
         let client = redis::Client::open(info).map_err(not_sent)?;

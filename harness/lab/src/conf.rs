@@ -31,6 +31,17 @@ impl Conf {
         self
     }
 
+    /// The same with one more line of a directive that may stand there several times.
+    pub fn and(mut self, directive: &str, value: &str) -> Self {
+        self.0.push((directive.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same with some directives changed, those of another file perhaps.
+    pub fn overlaid<T: AsRef<str>>(self, with: impl IntoIterator<Item = (T, T)>) -> Self {
+        with.into_iter().fold(self, |conf, (directive, value)| conf.set(directive.as_ref(), value.as_ref()))
+    }
+
     /// The same without a directive.
     pub fn without(mut self, directive: &str) -> Self {
         self.0.retain(|(name, _)| name != directive);
@@ -40,6 +51,15 @@ impl Conf {
     /// What a directive is set to, where it stands last.
     pub fn get(&self, directive: &str) -> Option<&str> {
         self.0.iter().rfind(|(name, _)| name == directive).map(|(_, value)| value.as_str())
+    }
+}
+
+impl IntoIterator for Conf {
+    type Item = (String, String);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -87,6 +107,14 @@ mod tests {
         assert_eq!(conf.get("maxmemory"), None);
         assert!(conf.to_string().contains("save \"\"\n"), "{conf}");
         assert!(!conf.to_string().contains("900"), "{conf}");
+    }
+
+    #[test]
+    fn what_is_laid_over_a_file_goes_before_it() {
+        let conf = Conf::parse(TEXT).overlaid(Conf::parse("maxmemory 1mb\nport 0\n"));
+        assert_eq!(conf.get("maxmemory"), Some("1mb"));
+        assert_eq!(conf.get("port"), Some("0"));
+        assert_eq!(conf.get("save"), Some("900 1 300 10"));
     }
 
     proptest::proptest! {

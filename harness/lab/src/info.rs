@@ -21,6 +21,15 @@ pub struct ReplicaLine {
     pub lag: u64,
 }
 
+/// How often a command was called, by whomever: `cmdstat_get:calls=…,…,rejected_calls=…,failed_calls=…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Calls {
+    /// Carried out. At a replica, what its primary sent is among them.
+    pub carried_out: u64,
+    /// Refused before that, as a write at a replica is.
+    pub refused: u64,
+}
+
 impl Info {
     /// Reads the text of `INFO`; lines that are no field are left out.
     pub fn parse(text: &str) -> Self {
@@ -72,6 +81,13 @@ impl Info {
         (0..).map_while(|index| self.get(&format!("slave{index}"))).filter_map(replica_line).collect()
     }
 
+    /// The calls of a command since the server started, where the section was asked for.
+    pub fn calls(&self, command: &str) -> Calls {
+        let fields = pairs(self.get(&format!("cmdstat_{command}")).unwrap_or_default());
+        let number = |field| fields.get(field).and_then(|value| value.parse().ok()).unwrap_or(0);
+        Calls { carried_out: number("calls"), refused: number("rejected_calls") }
+    }
+
     /// How the node stands, in a line for a person.
     pub fn standing(&self) -> String {
         match self.get("master0") {
@@ -91,13 +107,18 @@ impl Info {
 }
 
 fn replica_line(line: &str) -> Option<ReplicaLine> {
-    let fields: BTreeMap<&str, &str> = line.split(',').filter_map(|pair| pair.split_once('=')).collect();
+    let fields = pairs(line);
     Some(ReplicaLine {
         ip: (*fields.get("ip")?).to_owned(),
         state: (*fields.get("state")?).to_owned(),
         offset: fields.get("offset")?.parse().ok()?,
         lag: fields.get("lag")?.parse().ok()?,
     })
+}
+
+/// `name=value,name=value`
+fn pairs(line: &str) -> BTreeMap<&str, &str> {
+    line.split(',').filter_map(|pair| pair.split_once('=')).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +137,17 @@ mod tests {
         let states: Vec<_> =
             info.replicas().into_iter().map(|replica| (replica.state, replica.offset)).collect();
         assert_eq!(states, [("online".to_owned(), 84), ("wait_bgsave".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn calls_are_counted_by_command() {
+        let info = Info::parse(
+            "cmdstat_get:calls=7,usec=9,usec_per_call=1.29,rejected_calls=0,failed_calls=0\r\n\
+             cmdstat_set:calls=0,usec=0,usec_per_call=0.00,rejected_calls=2,failed_calls=0\r\n",
+        );
+        assert_eq!(info.calls("get"), Calls { carried_out: 7, refused: 0 });
+        assert_eq!(info.calls("set"), Calls { carried_out: 0, refused: 2 });
+        assert_eq!(info.calls("del"), Calls::default());
     }
 
     #[test]

@@ -3,8 +3,12 @@
 //! A [`topology`] is a plain value. The [`docker`] environment boots it, the replication-group manager in
 //! [`group`] runs it as ElastiCache would, or sentinels run it themselves ([`sentinel`]), and a [`lab`] puts
 //! faults, clients and an observer around it and records what they see. Judging is left to [`lab_report`].
+//! Sentinels that somebody else runs are found ([`attach`]), and worked with as far as their [`environment`]
+//! allows.
 
 mod archive;
+pub mod attach;
+pub mod certificates;
 pub mod client;
 pub mod conf;
 pub mod connect;
@@ -12,6 +16,7 @@ pub mod docker;
 pub mod doctor;
 pub mod endpoint;
 pub mod engine;
+pub mod environment;
 pub mod explain;
 pub mod front;
 pub mod group;
@@ -20,6 +25,7 @@ pub mod info;
 pub mod interrupt;
 pub mod lab;
 pub mod observer;
+pub mod pool;
 pub mod prometheus;
 pub mod reaper;
 pub mod record;
@@ -27,6 +33,7 @@ pub mod secret;
 pub mod sentinel;
 pub mod session;
 pub mod setting;
+pub mod splitter;
 pub mod topology;
 pub mod wait;
 pub mod writer;

@@ -129,7 +129,11 @@ async fn sample(node: Arc<Node>, recorder: Recorder, monitor: Monitor) {
 /// None where a figure is missing: a sample is whole, or it is not there.
 fn read(node: &NodeId, info: &Info, recorder: &Recorder) -> Option<Sample> {
     let role = info.role();
-    let online = || info.replicas().iter().filter(|replica| replica.state == "online").count();
+    let listed = (role == Role::Primary).then(|| info.replicas());
+    let count = |online: bool| {
+        let of_kind = listed.as_ref()?.iter().filter(|replica| (replica.state == "online") == online);
+        Some(of_kind.count() as u64)
+    };
     Some(Sample {
         at: recorder.now(),
         node: node.clone(),
@@ -141,7 +145,8 @@ fn read(node: &NodeId, info: &Info, recorder: &Recorder) -> Option<Sample> {
         offset: info.offset(),
         // Known to whoever knows the primary's offset: the recorder.
         lag_bytes: None,
-        replicas_online: (role == Role::Primary).then(|| online() as u64),
+        replicas_online: count(true),
+        replicas_syncing: count(false),
     })
 }
 

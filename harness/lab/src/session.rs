@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{Engine, EngineError},
+    environment::{Environment, EnvironmentError},
     setting::{self, SettingError},
     wait,
 };
@@ -30,6 +31,8 @@ pub const TARGET_VAR: &str = "CARGO_TARGET_DIR";
 pub struct Session {
     /// The run.
     pub run: RunId,
+    /// Where its nodes come from.
+    pub environment: Environment,
     /// The server engine of its nodes.
     pub engine: Engine,
     /// Seeds every random choice.
@@ -77,6 +80,7 @@ impl Session {
         wait::time_scale()?;
         Ok(Self {
             run: run_in_env().unwrap_or_else(new_run_id),
+            environment: Environment::from_env()?,
             engine: Engine::select(None)?,
             seed: seed_in_env()?.unwrap_or_else(new_seed),
             keep: setting::switch(KEEP_VAR)?,
@@ -94,12 +98,17 @@ impl Session {
         runs_dir().join(self.run.as_str())
     }
 
+    /// What whoever watches the run is told, one [`Progress`] a line.
+    pub fn progress_file(&self) -> PathBuf {
+        self.dir().join("progress.jsonl")
+    }
+
     /// Tells whoever watches the run. A watcher is optional, so a failure to write is not an error.
     pub fn report(&self, step: &str, news: News) {
         let line =
             serde_json::to_string(&Progress { step: step.to_owned(), news }).expect("progress is plain data");
         let _ = fs::create_dir_all(self.dir());
-        let file = fs::OpenOptions::new().create(true).append(true).open(self.dir().join("progress.jsonl"));
+        let file = fs::OpenOptions::new().create(true).append(true).open(self.progress_file());
         if let Ok(mut file) = file {
             let _ = file.write_all(format!("{line}\n").as_bytes());
         }
@@ -112,6 +121,9 @@ pub enum SessionError {
     /// The engine asked for is none.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// What to attach to makes no sense.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// Another variable means nothing.
     #[error(transparent)]
     Setting(#[from] SettingError),

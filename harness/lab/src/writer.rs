@@ -18,6 +18,10 @@ use crate::{
     record::Recorder,
 };
 
+/// Begins every key that is written to a deployment of somebody else's, so that it is nobody else's key, and is
+/// found again.
+pub const KEYS: &str = "failover-lab:";
+
 /// Writes its sequence numbers, one key each, until stopped.
 pub struct Writer {
     stop: watch::Sender<bool>,
@@ -37,7 +41,7 @@ impl Writer {
 
     /// The key of a sequence number.
     pub fn key(sequence: u64) -> String {
-        format!("write:{sequence}")
+        format!("{KEYS}write:{sequence}")
     }
 
     /// Stops, waits for what is under way, and hands over the history (the timeline has it, too).

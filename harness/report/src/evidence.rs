@@ -206,6 +206,9 @@ pub struct Sample {
     pub lag_bytes: Option<u64>,
     /// The replicas that a primary lists as online; none on a replica.
     pub replicas_online: Option<u64>,
+    /// The replicas that a primary lists as waiting for its data, or getting it; none on a replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_syncing: Option<u64>,
 }
 
 /// Something that a sentinel said on its own pub/sub: `+sdown`, `+odown`, `+switch-master` …

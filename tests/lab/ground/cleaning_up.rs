@@ -8,6 +8,7 @@ use failover_lab::{
     Lab, Plan,
     connect::connect,
     docker::{Kept, Leftovers, Scope, find, remove, sweep_dead},
+    environment::Environment,
     session::{RUN_VAR, Session, new_run_id, runs_dir},
     wait::{self, Seen},
 };
@@ -21,9 +22,11 @@ use tokio::{
 
 use super::alone;
 
-const REAPER: &str = env!("CARGO_BIN_EXE_lab-reaper");
+pub(super) const REAPER: &str = env!("CARGO_BIN_EXE_lab-reaper");
 /// A reaper that is gone before it could do anything.
-const NO_REAPER: &str = "true";
+pub(super) const NO_REAPER: &str = "true";
+/// One that hands a deployment back first takes half a minute to end.
+const ENDS: Duration = Duration::from_secs(60);
 /// A boot, on a busy machine.
 const BOOT: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(15);
@@ -32,7 +35,7 @@ const PACE: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_secs(2);
 
 /// A running `lab-victim`.
-struct Owner {
+pub(super) struct Owner {
     run: RunId,
     process: Child,
     said: Lines<BufReader<ChildStdout>>,
@@ -40,7 +43,7 @@ struct Owner {
 
 /// When it is ended.
 #[derive(Debug, Clone, Copy)]
-enum When {
+pub(super) enum When {
     Booting,
     Running,
 }
@@ -48,10 +51,20 @@ enum When {
 impl Owner {
     /// Lends an owner to `body`; whatever that does, owner and lab are gone afterwards.
     async fn with_reaper(reaper: &str, body: impl AsyncFnOnce(&mut Self)) {
+        Self::in_environment(&Environment::Containers, reaper, body).await;
+    }
+
+    /// The same, with a lab somewhere else.
+    pub(super) async fn in_environment(
+        environment: &Environment,
+        reaper: &str,
+        body: impl AsyncFnOnce(&mut Self),
+    ) {
         let run = new_run_id();
         let mut process = Command::new(env!("CARGO_BIN_EXE_lab-victim"))
             .arg(reaper)
             .env(RUN_VAR, run.as_str())
+            .envs(environment.variables())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -67,7 +80,7 @@ impl Owner {
     }
 
     /// Waits until it is in the middle of something.
-    async fn is(&mut self, when: When) {
+    pub(super) async fn is(&mut self, when: When) {
         match when {
             When::Running => assert_eq!(self.says().await.as_deref(), Some("running")),
             When::Booting => {
@@ -83,14 +96,20 @@ impl Owner {
     }
 
     /// As the shell's `kill` does.
-    async fn send(&self, signal: &str) {
+    pub(super) async fn send(&self, signal: &str) {
         let pid = self.process.id().expect("it runs").to_string();
         let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid]).status().await;
         assert!(sent.is_ok_and(|status| status.success()), "{signal} is sent");
     }
 
+    /// Waits until it has ended.
+    pub(super) async fn ended(&mut self) {
+        let ended = tokio::time::timeout(wait::scaled(ENDS), self.process.wait()).await;
+        ended.expect("it ends in time").expect("it can be waited for");
+    }
+
     /// What there is of its lab.
-    async fn left(&self) -> Leftovers {
+    pub(super) async fn left(&self) -> Leftovers {
         let api = connect().await.expect("the container engine answers");
         find(&api, &Scope::Run(self.run.to_string())).await.expect("the container engine answers")
     }
@@ -104,7 +123,7 @@ impl Owner {
     }
 
     /// Nothing is left, and nothing comes late.
-    async fn has_nothing(&self) {
+    pub(super) async fn has_nothing(&self) {
         self.has("nothing", Leftovers::is_empty).await;
         wait::pass(LATE).await;
         assert_eq!(self.left().await.names(), Vec::<String>::new(), "what came late");
@@ -203,7 +222,7 @@ async fn a_step_that_panics_is_torn_down_and_put_on_record() {
     let step: Step = toml::from_str(PANICS).unwrap();
     let mut session = Session::from_env(Path::new(REAPER)).unwrap();
     (session.run, session.keep) = (new_run_id(), false);
-    let plan = Plan { step: &step, case: None, topology: alone(), folder: "ground".to_owned() };
+    let plan = Plan { step: &step, case: None, topology: alone(), needs: &[], folder: "ground".to_owned() };
 
     // 1. Panics.
     let mut lab_of_the_step = None;

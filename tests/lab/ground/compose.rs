@@ -22,28 +22,33 @@ use redis::FromRedisValue;
 
 const HINT: &str = "hint: install Compose: `docker-compose-plugin` from Docker, or Debian's `docker-compose`";
 /// Six containers, and sentinels that hear of each other and of the replicas after up to 10 s.
-const BOOT: Duration = Duration::from_secs(90);
+pub(super) const BOOT: Duration = Duration::from_secs(90);
 /// `down-after-milliseconds` is 5 s, a failed election is tried again after twice 60 s: one that succeeds
 /// at once takes 10 s, and half a minute on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(250);
-const SENTINELS: [&str; 3] = ["sentinel-1", "sentinel-2", "sentinel-3"];
+pub(super) const SENTINELS: [&str; 3] = ["sentinel-1", "sentinel-2", "sentinel-3"];
 
 /// A deployment that is up, or about to be.
-struct Project {
-    api: Docker,
-    name: String,
+pub(super) struct Project {
+    pub(super) api: Docker,
+    pub(super) name: String,
     labels: Labels,
     /// Passwords, and labels for the sweep, should this process be killed.
     folder: PathBuf,
-    password: Secret,
-    sentinel_password: Secret,
-    subnet: String,
+    pub(super) password: Secret,
+    pub(super) sentinel_password: Secret,
+    pub(super) subnet: String,
 }
 
 impl Project {
     /// Lends one to `body`; whatever that does, nothing is left of it.
-    async fn with(body: impl AsyncFnOnce(&Self)) {
+    pub(super) async fn with(body: impl AsyncFnOnce(&Self)) {
+        Self::with_changes("{}", body).await;
+    }
+
+    /// The same with `changes` laid over its services.
+    pub(super) async fn with_changes(changes: &str, body: impl AsyncFnOnce(&Self)) {
         let labels = Labels::new(new_run_id());
         let folder = std::env::temp_dir().join(&labels.lab);
         fs::create_dir_all(&folder).expect("a folder can be made");
@@ -60,6 +65,7 @@ impl Project {
         project.write("password", project.password.reveal());
         project.write("sentinel_password", project.sentinel_password.reveal());
         project.write("labels.yml", &project.override_with_labels());
+        project.write("changes.yml", &format!("version: \"3.8\"\nservices: {changes}\n"));
         let ended = AssertUnwindSafe(body(&project)).catch_unwind().await;
         let down = project.compose(&["down", "--volumes", "--timeout", "1"]);
         let scope = Scope::Run(project.labels.run.to_string());
@@ -98,7 +104,8 @@ impl Project {
         let mut command = program();
         command.current_dir(root().join("docker/sentinel"));
         command.args(["--project-name", &self.name, "--file", "compose.yml", "--file"]);
-        command.arg(self.folder.join("labels.yml")).args(words);
+        command.arg(self.folder.join("labels.yml")).arg("--file").arg(self.folder.join("changes.yml"));
+        command.args(words);
         command.env("LAB_IMAGE", "failover-lab/redis:7.0");
         command.env("LAB_SECRETS", &self.folder).env("LAB_SUBNET", &self.subnet);
         for port in ["REDIS_1", "REDIS_2", "REDIS_3", "SENTINEL_1", "SENTINEL_2", "SENTINEL_3"] {
@@ -108,19 +115,19 @@ impl Project {
         command.output().expect("it started a moment ago")
     }
 
-    fn composed(&self, words: &[&str]) -> String {
+    pub(super) fn composed(&self, words: &[&str]) -> String {
         let output = self.compose(words);
         assert!(output.status.success(), "{}", said(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The container of a service.
-    fn container(&self, service: &str) -> String {
+    pub(super) fn container(&self, service: &str) -> String {
         self.composed(&["ps", "--quiet", service]).trim().to_owned()
     }
 
     /// Asks a service on the port that it has on localhost.
-    async fn ask<T: FromRedisValue>(&self, service: &str, words: &[&str]) -> Result<T, String> {
+    pub(super) async fn ask<T: FromRedisValue>(&self, service: &str, words: &[&str]) -> Result<T, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{service}: {error}");
         let (inner, password) = match service.starts_with("sentinel") {
             true => ("26379/tcp", &self.sentinel_password),
@@ -151,12 +158,30 @@ impl Project {
             .map_err(|error| failed(&error))
     }
 
+    /// The replicas that each sentinel holds to be up.
+    pub(super) async fn replicas_up(&self) -> Result<Vec<usize>, String> {
+        let mut up = Vec::new();
+        for sentinel in SENTINELS {
+            let listed: Vec<_> = self.ask(sentinel, &["SENTINEL", "REPLICAS", "lab"]).await?;
+            let all = listed.into_iter().map(Instance::of);
+            up.push(all.filter(|replica| replica.is_only(Flag::Replica) && replica.link_up()).count());
+        }
+        Ok(up)
+    }
+
+    /// The other sentinels that one holds to be down.
+    pub(super) async fn others_down(&self, sentinel: &str) -> Result<usize, String> {
+        let listed: Vec<_> = self.ask(sentinel, &["SENTINEL", "SENTINELS", "lab"]).await?;
+        let all = listed.into_iter().map(Instance::of);
+        Ok(all.filter(|other| other.flags().contains(&Flag::SubjectivelyDown)).count())
+    }
+
     async fn master(&self, sentinel: &str) -> Result<Instance, String> {
         self.ask(sentinel, &["SENTINEL", "MASTER", "lab"]).await.map(Instance::of)
     }
 
     /// Every sentinel sees a primary that is up, two replicas that are, too, and the two others.
-    async fn whole(&self) -> Seen<String> {
+    pub(super) async fn whole(&self) -> Seen<String> {
         let mut named = Vec::new();
         for sentinel in SENTINELS {
             let master = match self.master(sentinel).await {
@@ -183,7 +208,7 @@ impl Project {
         }
     }
 
-    async fn until<T, F: Future<Output = Seen<T>>>(
+    pub(super) async fn until<T, F: Future<Output = Seen<T>>>(
         &self,
         what: &str,
         budget: Duration,

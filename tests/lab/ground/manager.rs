@@ -192,6 +192,9 @@ async fn a_primary_that_dies_during_a_recovery_is_replaced() {
         let (first, second) = (&replicas[0], &replicas[1]);
         old.ask::<()>(&["SET", "fruit", "apple"]).await.unwrap();
         assert_eq!(old.ask::<u64>(&["WAIT", "2", "900"]).await.unwrap(), 2);
+        // Nobody gets a copy of this primary's data before it dies, however long that takes to arrange.
+        let wait = ["CONFIG", "SET", "repl-diskless-sync", "yes", "repl-diskless-sync-delay", "3600"];
+        old.ask::<()>(&wait).await.unwrap();
 
         // 1. Two deaths.
         let _of_first = Fault::inject(FaultKind::Crash, first, &lab.recorder).await.unwrap();
@@ -290,6 +293,45 @@ async fn only_a_sound_replica_is_promoted_by_hand() {
         primary.ask::<()>(&["SET", "fruit", "apple"]).await.unwrap();
         assert_eq!(group.records().targets(EndpointName::Primary), [primary.id().clone()]);
         assert_eq!(group.events(), []);
+    })
+    .await;
+}
+
+/// 1. The primary is killed and started again, faster than anybody would miss it: it is empty.
+/// 2. It is replaced all the same, follows its successor, and has the data again.
+/// 3. A replica that does so follows the primary again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reboot_that_nobody_would_miss_is_seen() {
+    let mut patient = replicated(2);
+    patient.manager.dead_after = Duration::from_secs(3600);
+    with_group(patient, None, async |lab| {
+        let group = &lab.group;
+        let old = group.primary();
+        old.ask::<()>(&["SET", "fruit", "apple"]).await.unwrap();
+        assert_eq!(old.ask::<u64>(&["WAIT", "2", "900"]).await.unwrap(), 2);
+        let caught_up = async |node: &Node| {
+            let found = wait::until("the data to be back", HANDLED, PACE, async || {
+                match node.ask::<Option<String>>(&["GET", "fruit"]).await {
+                    Ok(Some(_)) => Seen::Ready(()),
+                    other => Seen::NotYet(format!("{other:?}, events {:?}", group.events())),
+                }
+            });
+            found.await.unwrap_or_else(|late| panic!("{late}"));
+            is(group, node, Condition::Sound).await;
+            let follows = node.info().await.unwrap().get("master_host").map(str::to_owned);
+            assert_eq!(follows, Some(group.primary().address().to_string()));
+        };
+
+        // 1. and 2. The primary.
+        old.restart().await.unwrap();
+        successor(group, &old).await;
+        caught_up(&old).await;
+
+        // 3. A replica.
+        let other = group.replicas().into_iter().find(|node| node.id() != old.id()).unwrap();
+        other.restart().await.unwrap();
+        caught_up(&other).await;
+        assert_ne!(group.primary().id(), old.id());
     })
     .await;
 }

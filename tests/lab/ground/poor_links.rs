@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use failover_lab::{
-    docker::{Attempt, Capability, Node, Partition, PartitionError, Percent, Post, Rate, Split},
+    docker::{Attempt, Node, Partition, PartitionError, Percent, Post, Rate, Split},
+    environment::Capability,
     wait::{self, Seen},
 };
 
@@ -145,8 +146,8 @@ async fn a_late_link_is_late_or_a_missing_capability() {
                 quick.await.unwrap_or_else(|late| panic!("{late}"));
             }
             // 3. Not here.
-            Err(PartitionError::MissingCapability { capability, says }) => {
-                assert_eq!(capability, Capability::Netem, "{says}");
+            Err(PartitionError::Missing(missing)) => {
+                assert_eq!(missing.capability, Capability::Netem, "{missing}");
                 posts.hear_all_but("unchanged", &[]).await;
                 assert_eq!(windows(lab), []);
             }

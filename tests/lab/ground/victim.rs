@@ -1,10 +1,14 @@
 //! A process that owns a lab and waits to be ended: the subject of `cleaning_up.rs`.
 //!
-//! `lab-victim <reaper>` says `running` when its step has begun, and at the end why it ended.
+//! `lab-victim <reaper>` says `running` when its step has begun, and at the end why it ended. One that is
+//! attached to somebody else's deployment has taken the primary down before it says so.
 
 use std::{error::Error, io::Write, path::Path};
 
-use failover_lab::{Lab, Plan, replicated, session::Session};
+use failover_lab::{
+    Lab, Plan, StepError, Topology, docker::FaultKind, environment::Environment, replicated, sentinels,
+    session::Session,
+};
 use lab_report::checklist::Step;
 
 #[tokio::main]
@@ -12,21 +16,42 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let reaper = std::env::args_os().nth(1).ok_or("usage: lab-victim <reaper>")?;
     let mut session = Session::from_env(Path::new(&reaper))?;
     session.keep = false;
+    let aborted = match session.environment {
+        Environment::Containers => {
+            let topology = replicated(0).without_automatic_failover();
+            wait_for_the_end(&session, topology, async |_| Ok(())).await
+        }
+        _ => {
+            let act = async |lab: &mut Lab<_>| {
+                let primary = lab.deployment().first_primary().clone();
+                let _lost = lab.inject(FaultKind::Stop, &primary).await?;
+                Ok(())
+            };
+            wait_for_the_end(&session, sentinels(3), act).await
+        }
+    };
+    say(&aborted.unwrap_or_default())?;
+    Ok(())
+}
+
+async fn wait_for_the_end<T: Topology>(
+    session: &Session,
+    topology: T,
+    act: impl AsyncFnOnce(&mut Lab<T>) -> Result<(), StepError>,
+) -> Option<String> {
     let step = Step {
         id: "victim".into(),
         title: "Waits to be ended".into(),
         cases: Vec::new(),
         checks: Vec::new(),
     };
-    let topology = replicated(0).without_automatic_failover();
-    let plan = Plan { step: &step, case: None, topology, folder: "victim".into() };
-    let record = Lab::run(&session, plan, async |_| {
+    let plan = Plan { step: &step, case: None, topology, needs: &[], folder: "victim".into() };
+    let record = Lab::run(session, plan, async |lab| {
+        act(lab).await?;
         say("running")?;
         std::future::pending().await
-    })
-    .await;
-    say(&record.aborted.unwrap_or_default())?;
-    Ok(())
+    });
+    record.await.aborted
 }
 
 fn say(line: &str) -> std::io::Result<()> {

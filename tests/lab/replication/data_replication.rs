@@ -58,7 +58,7 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
     for (index, value) in values.iter().enumerate() {
         burst.cmd("SET").arg(format!("burst:{index}")).arg(value).ignore();
     }
-    primary.patient(Duration::from_secs(20)).pipeline(&burst).await?;
+    primary.patient(Duration::from_secs(20)).pipeline::<()>(&burst).await?;
     let all = format!("{BURST} of {BURST}");
     let mut observed = all.clone();
     for replica in &replicas {

@@ -1,8 +1,8 @@
 use failover_lab::{
     Lab,
     docker::{Attempt, Bystander, DockerError, Network, Node},
+    group::Rules,
     replicated,
-    topology::replicated::Ingress,
 };
 use futures_util::future::try_join_all;
 use lab_report::judge::Judgement;
@@ -22,28 +22,23 @@ const ROUNDS: usize = 3;
 async fn security_group(lab: &mut Lab) -> Outcome {
     let docker = lab.docker().clone();
     let outside = Network::create(&docker, &format!("{}-outside", lab.network().name())).await?;
-    // What the group's ingress rules let in decides where each of the two finds itself.
-    let inside = lab.network().clone();
-    let (app_network, stranger_network) = match lab.group().topology().ingress {
-        Ingress::AppOnly => (&inside, &outside),
-        Ingress::Open => (&inside, &inside),
-        Ingress::Closed => (&outside, &outside),
-    };
+    let app = Bystander::join(&docker, lab.network(), "app").await?;
+    let stranger = Bystander::join(&docker, &outside, "stranger").await?;
+    let rules = lab.group().enforce(&app, &outside).await?;
 
     // 1. The application.
-    let app = Bystander::join(&docker, app_network, "app").await?;
-    let tried = ping_all(lab, &app).await?;
+    let tried = ping_all(lab, &rules, &app).await?;
     lab.check("network.app-reaches", tried.judge(tried.nodes));
 
     // 2. The stranger; his tool works, because he reaches himself with it.
-    let stranger = Bystander::join(&docker, stranger_network, "stranger").await?;
-    let tried = ping_all(lab, &stranger).await?;
+    let tried = ping_all(lab, &rules, &stranger).await?;
     let judgement = match stranger.tool_works().await? {
         true => tried.judge(0),
         false => Judgement::unknown("PONG from 0 nodes", "the stranger's own tool does not work"),
     };
     lab.check("network.outsider-refused", judgement);
 
+    rules.lift().await?;
     app.leave().await?;
     stranger.leave().await?;
     outside.remove(&docker).await?;
@@ -58,9 +53,9 @@ struct Tried {
     attempts: Vec<String>,
 }
 
-async fn ping_all(lab: &Lab, from: &Bystander) -> Result<Tried, DockerError> {
+async fn ping_all(lab: &Lab, rules: &Rules, from: &Bystander) -> Result<Tried, DockerError> {
     let nodes = lab.group().nodes();
-    let all = try_join_all(nodes.iter().map(|node| ping(from, node))).await?;
+    let all = try_join_all(nodes.iter().map(|node| ping(from, node, rules))).await?;
     Ok(Tried {
         nodes: nodes.len(),
         open: all.iter().filter(|(open, _)| *open == Some(true)).count(),
@@ -76,12 +71,16 @@ async fn ping_all(lab: &Lab, from: &Bystander) -> Result<Tried, DockerError> {
 /// Three attempts that agree say whether a way in is open; nothing does if none of three rounds agrees.
 /// Docker takes its isolation rules away and puts them back whenever any network of the machine is made
 /// or removed, and one packet may slip through.
-async fn ping(from: &Bystander, node: &Node) -> Result<(Option<bool>, Vec<Attempt>), DockerError> {
+async fn ping(
+    from: &Bystander,
+    node: &Node,
+    rules: &Rules,
+) -> Result<(Option<bool>, Vec<Attempt>), DockerError> {
     let mut attempts = Vec::new();
     for _ in 0..ROUNDS {
         let mut answered = 0;
         for _ in 0..AGREE {
-            let attempt = from.ping(node).await?;
+            let attempt = knock(from, node, rules).await?;
             answered += usize::from(matches!(attempt, Attempt::Answered(_)));
             attempts.push(attempt);
         }
@@ -90,6 +89,18 @@ async fn ping(from: &Bystander, node: &Node) -> Result<(Option<bool>, Vec<Attemp
         }
     }
     Ok((None, attempts))
+}
+
+/// Tries one address of the node's after the other, until one answers.
+async fn knock(from: &Bystander, node: &Node, rules: &Rules) -> Result<Attempt, DockerError> {
+    let mut last = Attempt::Silence;
+    for address in rules.addresses(node) {
+        last = from.ping_at(node, address).await?;
+        if matches!(last, Attempt::Answered(_)) {
+            break;
+        }
+    }
+    Ok(last)
 }
 
 impl Tried {

@@ -58,6 +58,7 @@ async fn alerts(lab: &mut Lab<Sentinels>) -> Outcome {
     lab.heal(fault).await?;
     let after = stops(lab, &watched).await;
     lab.check("alerts.down", alone("RedisDown", &during, &after));
+    replicas_are(lab, &primary, replicas.len()).await?;
 
     // 3. Memory.
     fill(lab, &primary, MEMORY * 92 / 100).await?;
@@ -121,18 +122,23 @@ async fn stops(lab: &Lab<Sentinels>, watched: &Prometheus) -> Vec<Firing> {
     seen
 }
 
-/// Fills the primary until it says that it uses `bytes`, with nothing on its way to the replicas: what waits
-/// for them is memory, too, and would be gone a moment later.
+/// Fills the primary until it says that it uses `bytes`, without what is on its way to the replicas or to its
+/// file: that is memory, too, and is gone a moment later (`freeMemoryGetNotCountedMemory` in evict.c).
 async fn fill(lab: &Lab<Sentinels>, primary: &Node, bytes: u64) -> Outcome {
-    let replicas = lab.deployment().topology().replicas.to_string();
+    let replicas = u64::from(lab.deployment().topology().replicas);
     lab.doing("filling the primary's memory");
     let value = "x".repeat(256 << 10);
     for number in 0.. {
-        if primary.info().await?.number("used_memory").unwrap_or(0) >= bytes {
+        let info = primary.info().await?;
+        let of = |field| info.number::<u64>(field).ok_or_else(|| format!("INFO memory has no {field}"));
+        if of("used_memory")? >= bytes + of("mem_not_counted_for_evict")? {
             break;
         }
         primary.ask::<()>(&["SET", &format!("filling:{number}"), &value]).await?;
-        primary.ask_within::<u64>(&["WAIT", &replicas, "2000"], STAGE).await?;
+        let have: u64 = primary.ask_within(&["WAIT", &replicas.to_string(), "5000"], STAGE).await?;
+        if have < replicas {
+            return Err(format!("{have} of {replicas} replicas have what was written").into());
+        }
     }
     Ok(())
 }
@@ -154,15 +160,20 @@ async fn rejoin(lab: &Lab<Sentinels>, primary: &Node, replicas: &[Arc<Node>]) ->
     for replica in replicas {
         replica.ask::<()>(&["CONFIG", "SET", "masterauth", password.reveal()]).await?;
     }
-    replicas_are(lab, primary, replicas.len() as u64).await
+    replicas_are(lab, primary, replicas.len()).await
 }
 
-async fn replicas_are(lab: &Lab<Sentinels>, primary: &Node, count: u64) -> Outcome {
+/// Waits until the primary has so many replicas, and each of them has all of its data.
+async fn replicas_are(lab: &Lab<Sentinels>, primary: &Node, count: usize) -> Outcome {
     let look = || async {
-        match primary.info().await {
-            Ok(info) if info.number("connected_slaves") == Some(count) => Seen::Ready(()),
-            Ok(info) => Seen::NotYet(info.replication()),
-            Err(error) => Seen::NotYet(error.to_string()),
+        let info = match primary.info().await {
+            Ok(info) => info,
+            Err(error) => return Seen::NotYet(error.to_string()),
+        };
+        let replicas = info.replicas();
+        match replicas.len() == count && replicas.iter().all(|replica| replica.state == "online") {
+            true => Seen::Ready(()),
+            false => Seen::NotYet(info.replication()),
         }
     };
     Ok(lab.wait(&format!("the primary to have {count} replicas"), STAGE, look).await?)

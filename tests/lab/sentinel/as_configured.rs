@@ -9,7 +9,7 @@ use super::{
 };
 use crate::step::{Outcome, alike, step};
 
-step!("sentinel", "as-configured", sentinels(3).replicas(2).unshortened(), as_configured);
+step!("sentinel", "as-configured", sentinels(3).replicas(2).unshortened(), as_configured, needs []);
 
 /// What the table of settings says of a data node, as `CONFIG GET` answers.
 const DATA: [(&str, &str); 6] = [
@@ -31,18 +31,18 @@ const SENTINEL: [(&str, &str); 4] = [
 
 /// The running servers have every setting of the table, and fail over by its clocks, none shortened.
 ///
-/// 1. Every data node has the table's values.
-/// 2. Every sentinel has them.
+/// 1. Every sentinel has the table's values.
+/// 2. Every data node has them.
 /// 3. The primary crashes: promotion comes 4 to 7.5 s later, and every sentinel names the new primary
 ///    within about a second.
 async fn as_configured(lab: &mut Lab<Sentinels>) -> Outcome {
     // 1. and 2. The table.
     let wanted =
         |table: &[(&str, &str)]| table.iter().map(|(n, v)| format!("{n} {v}")).collect::<Vec<_>>().join(", ");
-    let data = data_settings(lab).await?;
-    lab.check("configured.data-nodes", Judgement::equal(wanted(&DATA), data));
     let sentinels = sentinel_settings(lab).await?;
     lab.check("configured.sentinels", Judgement::equal(wanted(&SENTINEL), sentinels));
+    let data = data_settings(lab).await?;
+    lab.check("configured.data-nodes", Judgement::equal(wanted(&DATA), data));
 
     // 3. The clocks.
     let old = Arc::clone(lab.deployment().first_primary());
@@ -56,7 +56,7 @@ async fn as_configured(lab: &mut Lab<Sentinels>) -> Outcome {
     let _ =
         stage(lab, &old, "every sentinel to name it", |election| election.advertised.len() == count).await;
     let election = replaced(lab, &old).await?;
-    let clocks = clocks(&(STEP.topology)());
+    let clocks = clocks(&lab.promised((STEP.topology)()));
     lab.check("configured.promoted", election.promotion(&clocks));
     lab.check("configured.advertised", election.advertisement(count, &clocks));
     Ok(())

@@ -1,9 +1,9 @@
-use failover_lab::{Lab, Sentinels, docker::Node, sentinel::Flag, sentinels, topology::sentinels::NAME};
+use failover_lab::{Lab, Sentinels, docker::Node, sentinel::Flag, sentinels};
 use lab_report::judge::Judgement;
 
 use crate::step::{Outcome, alike, step};
 
-step!("sentinel", "discovery", sentinels(3).replicas(2), discovery);
+step!("sentinel", "discovery", sentinels(3).replicas(2), discovery, needs []);
 
 /// Every sentinel knows the whole deployment, though each was told of the primary only.
 ///
@@ -14,7 +14,8 @@ step!("sentinel", "discovery", sentinels(3).replicas(2), discovery);
 /// 5. A client that asks any of them is sent to the primary.
 async fn discovery(lab: &mut Lab<Sentinels>) -> Outcome {
     let sentinels = lab.deployment().sentinels().to_vec();
-    let primary = lab.deployment().first_primary().address().to_string();
+    let primary = lab.deployment().first_primary().clone();
+    let name = lab.deployment().name().to_owned();
     let (mut masters, mut replicas, mut others, mut quorum, mut sent) =
         (vec![], vec![], vec![], vec![], vec![]);
     for sentinel in &sentinels {
@@ -30,20 +31,22 @@ async fn discovery(lab: &mut Lab<Sentinels>) -> Outcome {
         let good = listed.iter().filter(|other| other.is_only(Flag::Sentinel)).count();
         others.push(of(format!("{} others, {good} up", listed.len())));
         // How many sentinels it counts is another claim's.
-        let answer = ckquorum(sentinel).await;
+        let answer = ckquorum(sentinel, &name).await;
         quorum.push(of(answer.split_once("Sentinels. ").map_or(answer.clone(), |(_, rest)| rest.to_owned())));
-        let answer = sentinel.ask::<Vec<String>>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await;
+        let answer = sentinel.ask::<(String, u16)>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", &name]).await;
         sent.push(of(match answer {
-            Ok(address) if address == [primary.as_str(), "6379"] => "the primary".to_owned(),
-            Ok(address) => address.join(":"),
+            Ok((address, port)) if primary.is_at(&address, port) => "the primary".to_owned(),
+            Ok((address, port)) => format!("{address}:{port}"),
             Err(error) => error.to_string(),
         }));
     }
 
     // 1. to 4.
+    let promised = lab.promised((STEP.topology)());
+    let (all, rest) = (promised.replicas, promised.sentinels - 1);
     lab.check("discovery.primary", Judgement::equal("up", alike(masters)));
-    lab.check("discovery.replicas", Judgement::equal("2 replicas, 2 up", alike(replicas)));
-    lab.check("discovery.sentinels", Judgement::equal("2 others, 2 up", alike(others)));
+    lab.check("discovery.replicas", Judgement::equal(format!("{all} replicas, {all} up"), alike(replicas)));
+    lab.check("discovery.sentinels", Judgement::equal(format!("{rest} others, {rest} up"), alike(others)));
     let enough = "Quorum and failover authorization can be reached";
     lab.check("discovery.quorum", Judgement::equal(enough, alike(quorum)));
 
@@ -53,8 +56,8 @@ async fn discovery(lab: &mut Lab<Sentinels>) -> Outcome {
 }
 
 /// Its answer, or its error: both are what an operator reads.
-pub(super) async fn ckquorum(sentinel: &Node) -> String {
-    match sentinel.ask::<String>(&["SENTINEL", "CKQUORUM", NAME]).await {
+pub(super) async fn ckquorum(sentinel: &Node, name: &str) -> String {
+    match sentinel.ask::<String>(&["SENTINEL", "CKQUORUM", name]).await {
         Ok(answer) => answer,
         Err(failover_lab::docker::NodeError::Command { source, .. }) => {
             format!("{} {}", source.code().unwrap_or_default(), source.detail().unwrap_or_default())

@@ -14,7 +14,7 @@ use failover_lab::{
     wait::Seen,
 };
 
-step!("sentinel", "late-sentinel", deployment(), late_sentinel);
+step!("sentinel", "late-sentinel", deployment(), late_sentinel, needs[Faults]);
 
 /// Two sentinels that both stand for election elect nobody: they try again soon.
 fn deployment() -> Sentinels {
@@ -59,7 +59,7 @@ async fn late_sentinel(lab: &mut Lab<Sentinels>) -> Outcome {
     }
 
     // 3. The clock.
-    let sound = (STEP.topology)();
+    let sound = lab.promised((STEP.topology)());
     lab.check("late.timing", clocks(&sound).catching_up(sound.timers.publish, took));
     Ok(())
 }

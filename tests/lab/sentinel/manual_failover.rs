@@ -1,17 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
-use failover_lab::{
-    Lab, Sentinels, StepError, docker::Node, sentinels, topology::sentinels::NAME, wait::Seen, writer,
-};
+use failover_lab::{Lab, Sentinels, StepError, docker::Node, sentinels, wait::Seen, writer};
 use lab_report::{
-    evidence::Outcome as Became,
+    evidence::{Outcome as Became, Write},
     judge::{loss, seconds},
 };
 
-use super::seen::{STAGE, happened, replaced, stage, successor};
+use super::seen::{happened, patience, replaced, stage, successor};
 use crate::step::{Outcome, step};
 
-step!("sentinel", "manual-failover", sentinels(3).replicas(2), manual_failover);
+step!("sentinel", "manual-failover", sentinels(3).replicas(2), manual_failover, needs[Changes]);
 
 /// `SENTINEL FAILOVER` replaces a healthy primary under load, and may lose what it acknowledged.
 ///
@@ -25,7 +23,8 @@ async fn manual_failover(lab: &mut Lab<Sentinels>) -> Outcome {
     let writer = lab.start_writing();
     some_writes(lab).await?;
     lab.recorder().mark(|marks, now| marks.requested = Some(now));
-    let asked = lab.deployment().sentinels()[0].ask::<String>(&["SENTINEL", "FAILOVER", NAME]).await;
+    let (sentinel, name) = (&lab.deployment().sentinels()[0], lab.deployment().name());
+    let asked = sentinel.ask::<String>(&["SENTINEL", "FAILOVER", name]).await;
     lab.doing(&format!("asked for a failover: {}", asked.unwrap_or_else(|error| error.to_string())));
 
     // 2. Done.
@@ -36,20 +35,7 @@ async fn manual_failover(lab: &mut Lab<Sentinels>) -> Outcome {
     let new = successor(lab, &replaced(lab, &old).await?)?;
 
     // 3. The client.
-    let followed = lab.wait("the client's writes to reach the new primary", STAGE, async || {
-        let last = lab.recorder().look(|timeline| {
-            timeline
-                .writes
-                .iter()
-                .rfind(|write| write.outcome == Became::Acknowledged)
-                .map(|write| write.sequence)
-        });
-        match last {
-            Some(last) if has(&new, last).await => Seen::Ready(()),
-            other => Seen::NotYet(format!("the last acknowledged write is {other:?}")),
-        }
-    });
-    let followed = followed.await.map_err(|late| late.to_string());
+    let followed = writes_reach(lab, &new).await;
     lab.check("manual.client-follows", happened("acknowledged by the new primary", followed));
 
     // 4. The loss.
@@ -58,6 +44,25 @@ async fn manual_failover(lab: &mut Lab<Sentinels>) -> Outcome {
     let note = format!("of {} acknowledged, over {} of writes", lost.acknowledged, seconds(lost.window));
     lab.measure("acknowledged writes lost", lost.lost as f64, "writes", &note);
     Ok(())
+}
+
+/// Waits until this node, a primary already, has a write that is sent from now on and acknowledged. What it
+/// has from before it may have as a replica.
+pub(super) async fn writes_reach(lab: &Lab<Sentinels>, new: &Node) -> Result<(), String> {
+    let from = lab.recorder().now();
+    let look = || async {
+        let last = lab.recorder().look(|timeline| {
+            let acknowledged =
+                |write: &&Write| write.outcome == Became::Acknowledged && write.intended >= from;
+            timeline.writes.iter().rfind(acknowledged).map(|write| write.sequence)
+        });
+        match last {
+            Some(last) if has(new, last).await => Seen::Ready(()),
+            other => Seen::NotYet(format!("the last acknowledged write is {other:?}")),
+        }
+    };
+    let reached = lab.wait("the client's writes to reach the new primary", patience(lab), look).await;
+    reached.map_err(|late| late.to_string())
 }
 
 async fn has(node: &Node, sequence: u64) -> bool {

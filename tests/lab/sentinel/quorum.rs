@@ -6,17 +6,18 @@ use failover_lab::{
     sentinel::Flag,
     sentinels,
     wait::{Seen, pass, scaled},
+    writer::KEYS,
 };
 use lab_report::judge::Judgement;
 
 use super::{
     clocks,
     discovery::ckquorum,
-    seen::{STAGE, happened, stage},
+    seen::{happened, patience, stage},
 };
 use crate::step::{Outcome, alike, step};
 
-step!("sentinel", "quorum", sentinels(3).replicas(2), quorum);
+step!("sentinel", "quorum", sentinels(3).replicas(2), quorum, needs [Changes, Faults]);
 
 const REFUSAL: &str = "NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the specified \
     quorum for this master. Not enough available Sentinels to reach the majority and authorize a failover";
@@ -29,15 +30,16 @@ const REFUSAL: &str = "NOQUORUM 1 usable Sentinels. Not enough available Sentine
 /// 4. One sentinel comes back: a replica is promoted.
 async fn quorum(lab: &mut Lab<Sentinels>) -> Outcome {
     // 1. One of three.
-    lab.client().patient(Duration::from_secs(2)).ask::<()>(&["SET", "known", "value"]).await?;
+    let known = format!("{KEYS}known");
+    lab.client().patient(Duration::from_secs(2)).ask::<()>(&["SET", &known, "value"]).await?;
     let down = crash_all_but_one(lab).await?;
     let last = Arc::clone(&lab.deployment().sentinels()[0]);
-    lab.check("quorum.refused", Judgement::equal(REFUSAL, ckquorum(&last).await));
+    lab.check("quorum.refused", Judgement::equal(REFUSAL, ckquorum(&last, lab.deployment().name()).await));
 
     // 2. Nobody.
     let old = Arc::clone(lab.deployment().first_primary());
     let _lost = lab.inject(FaultKind::Crash, &old).await?;
-    pass(clocks(&(STEP.topology)()).latest_promotion() * 2).await;
+    pass(clocks(&lab.promised((STEP.topology)())).latest_promotion() * 2).await;
     let primaries = primaries(lab, &old).await;
     if !lab.check("quorum.not-replaced", Judgement::equal("nobody is primary", primaries)) {
         return Ok(());
@@ -46,7 +48,7 @@ async fn quorum(lab: &mut Lab<Sentinels>) -> Outcome {
     // 3. Reads.
     let mut answers = Vec::new();
     for node in lab.deployment().data().iter().filter(|node| node.id() != old.id()) {
-        let answer = node.ask::<String>(&["GET", "known"]).await;
+        let answer = node.ask::<String>(&["GET", &known]).await;
         answers.push((node.id().to_string(), answer.unwrap_or_else(|error| error.to_string())));
     }
     lab.check("quorum.reads", Judgement::equal("value", alike(answers)));
@@ -67,7 +69,7 @@ pub(super) async fn crash_all_but_one(lab: &Lab<Sentinels>) -> Result<Vec<Fault>
     for sentinel in others {
         faults.push(lab.inject(FaultKind::Crash, sentinel).await?);
     }
-    let known = lab.wait("the last sentinel to know", scaled(STAGE), async || {
+    let known = lab.wait("the last sentinel to know", scaled(patience(lab)), async || {
         match lab.deployment().others(last).await {
             Ok(listed) if listed.iter().all(|other| other.flags().contains(&Flag::SubjectivelyDown)) => {
                 Seen::Ready(())

@@ -1,14 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
-use failover_lab::{Lab, Sentinels, StepError, docker::FaultKind, sentinels, wait::Seen};
+use failover_lab::{Lab, Sentinels, StepError, docker::FaultKind, sentinels, wait::Seen, writer::KEYS};
 use lab_report::judge::Judgement;
 
 use super::seen::{follows, happened, replaced, stage, successor};
 use crate::step::{Outcome, step};
 
-step!("sentinel", "restore", sentinels(3).replicas(2), restore);
+step!("sentinel", "restore", sentinels(3).replicas(2), restore, needs [Changes, Faults]);
 
-const KEYS: usize = 100;
+const COUNT: usize = 100;
 const SOON: Duration = Duration::from_secs(5);
 
 /// The old primary comes back, gives up what it alone had, and follows the new one.
@@ -21,7 +21,7 @@ async fn restore(lab: &mut Lab<Sentinels>) -> Outcome {
     // 1. Alone.
     let old = Arc::clone(lab.deployment().first_primary());
     let isolated = lab.inject(FaultKind::Isolate, &old).await?;
-    let answer = old.console(&["SET", "alone", "written in isolation"]).await?;
+    let answer = old.console(&["SET", &key("alone"), "written in isolation"]).await?;
     if answer.trim() != "OK" {
         return Err(format!("the isolated primary did not take a write: {answer}").into());
     }
@@ -43,21 +43,21 @@ async fn restore(lab: &mut Lab<Sentinels>) -> Outcome {
     }
 
     // 4. What it has.
-    let alone: Option<String> = old.ask(&["GET", "alone"]).await?;
+    let alone: Option<String> = old.ask(&["GET", &key("alone")]).await?;
     let kept = alone.map_or("gone", |_| "still there");
     lab.check("restore.discards", Judgement::equal("gone", kept));
-    let wanted = format!("{KEYS} of {KEYS} keys");
+    let wanted = format!("{COUNT} of {COUNT} keys");
     let same = lab.wait("the old primary to have the keys", SOON, async || {
         let mut there = 0;
-        for key in 0..KEYS {
-            match old.ask::<Option<usize>>(&["GET", &format!("after:{key}")]).await {
-                Ok(value) => there += usize::from(value == Some(key)),
+        for number in 0..COUNT {
+            match old.ask::<Option<usize>>(&["GET", &key(&format!("after:{number}"))]).await {
+                Ok(value) => there += usize::from(value == Some(number)),
                 Err(error) => return Seen::NotYet(error.to_string()),
             }
         }
         match there {
-            KEYS => Seen::Ready(()),
-            some => Seen::NotYet(format!("{some} of {KEYS} keys")),
+            COUNT => Seen::Ready(()),
+            some => Seen::NotYet(format!("{some} of {COUNT} keys")),
         }
     });
     let observed = same.await.map_or_else(|late| late.last_seen, |()| wanted.clone());
@@ -65,10 +65,14 @@ async fn restore(lab: &mut Lab<Sentinels>) -> Outcome {
     Ok(())
 }
 
+fn key(name: &str) -> String {
+    format!("{KEYS}{name}")
+}
+
 async fn write_keys(lab: &Lab<Sentinels>) -> Result<(), StepError> {
     let client = lab.client().patient(Duration::from_secs(2));
-    for key in 0..KEYS {
-        client.ask::<()>(&["SET", &format!("after:{key}"), &key.to_string()]).await?;
+    for number in 0..COUNT {
+        client.ask::<()>(&["SET", &key(&format!("after:{number}")), &number.to_string()]).await?;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use std::{collections::HashMap, net::Ipv4Addr};
 use bollard::{
     models::{ContainerCreateBody, HostConfig, Mount, MountTypeEnum, NetworkingConfig, PortBinding},
     query_parameters::{
-        CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+        UploadToContainerOptionsBuilder,
     },
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Plan<'a> {
     pub(super) ports: Vec<u16>,
     pub(super) command: Vec<String>,
     pub(super) labels: HashMap<String, String>,
+    /// Names that it can resolve.
+    pub(super) hosts: Vec<(String, Ipv4Addr)>,
     /// A folder that is kept in memory.
     pub(super) in_memory: Option<&'a str>,
 }
@@ -48,7 +51,9 @@ pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -
         typ: Some(MountTypeEnum::TMPFS),
         ..Mount::default()
     });
+    let hosts = plan.hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect();
     let host = HostConfig {
+        extra_hosts: Some(hosts),
         network_mode: Some(network.name().to_owned()),
         port_bindings: bindings,
         mounts: mount.map(|mount| vec![mount]),
@@ -67,6 +72,23 @@ pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -
     let options = CreateContainerOptionsBuilder::new().name(plan.name).build();
     let doing = format!("creating `{}`", plan.name);
     docker.api().create_container(Some(options), body).await.map(drop).map_err(DockerError::api(doing))
+}
+
+/// The address that the bridge handed out.
+pub(super) async fn address(docker: &Docker, name: &str, network: &Network) -> Result<Ipv4Addr, DockerError> {
+    let doing = format!("finding the address of `{name}`");
+    let found = docker.api().inspect_container(name, None).await.map_err(DockerError::api(&doing))?;
+    let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let address = networks.get(network.name()).and_then(|endpoint| endpoint.ip_address.as_deref());
+    let address = address.unwrap_or_default();
+    address.parse().map_err(|error| DockerError::Api { doing, source: Box::new(error) })
+}
+
+/// Starts it for the first time.
+pub(super) async fn start(docker: &Docker, network: &Network, name: &str) -> Result<(), DockerError> {
+    let _turn = network.turn().await;
+    let started = docker.api().start_container(name, None::<StartContainerOptions>);
+    started.await.map_err(DockerError::api(format!("starting `{name}`")))
 }
 
 /// The port of localhost that stands for `port`. Published ports change with every start and every network.

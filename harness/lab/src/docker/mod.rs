@@ -1,6 +1,7 @@
 //! The default environment: every node a container of its own, with an address of its own.
 
 mod addressing;
+mod bare;
 mod container;
 mod fault;
 mod labels;
@@ -19,13 +20,15 @@ use bollard::Docker as Api;
 use lab_report::report::{Host, Image};
 
 pub use addressing::{Addressing, Route, route};
+pub use bare::Bare;
 pub use fault::{Fault, FaultKind};
 pub use labels::{LAB_LABEL, Labels, OWNER_LABEL, Owner, RUN_LABEL};
 pub use network::Network;
-pub use node::{Access, FOLDER, File, Launch, Node, NodeError, Server};
-pub use partition::{
-    Capability, Participant, Partition, PartitionError, Percent, Place, Prepared, Rate, Side, Split,
+pub(crate) use node::addresses;
+pub use node::{
+    Access, CERTIFICATE, FOLDER, File, Found, KEY, Launch, Node, NodeError, Server, Standing, TRUSTED,
 };
+pub use partition::{Participant, Partition, PartitionError, Percent, Place, Prepared, Rate, Side, Split};
 pub use post::Post;
 pub use probe::{Attempt, Bystander};
 pub use relay::Relay;
@@ -109,6 +112,17 @@ impl Docker {
         Ok(Self { api, engine, image, addressing, labels: Arc::new(labels) })
     }
 
+    /// Connects, for containers that run already: `image` is what they run.
+    pub(crate) fn attached(
+        api: Api,
+        addressing: Addressing,
+        image: Image,
+        engine: Engine,
+        labels: Labels,
+    ) -> Self {
+        Self { api, engine, image, addressing, labels: Arc::new(labels) }
+    }
+
     /// The same environment with another way to reach the nodes.
     pub fn with_addressing(mut self, addressing: Addressing) -> Self {
         self.addressing = addressing;
@@ -159,6 +173,20 @@ impl Docker {
     /// Something could not be removed.
     pub async fn tear_down(&self) -> Result<Leftovers, DockerError> {
         sweep::remove(&self.api, &Scope::Lab(self.labels.lab.clone())).await
+    }
+}
+
+/// This machine, where no container engine takes part.
+pub fn this_machine() -> Host {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let kernel = sysinfo::System::kernel_version().unwrap_or_default();
+    Host {
+        os: format!("{}, kernel {kernel}", sysinfo::System::long_os_version().unwrap_or_default()),
+        arch: std::env::consts::ARCH.to_owned(),
+        cpus: std::thread::available_parallelism().map_or(0, |cpus| cpus.get() as u64),
+        memory_bytes: system.total_memory(),
+        container_engine: "no container engine".to_owned(),
     }
 }
 

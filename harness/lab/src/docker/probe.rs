@@ -1,21 +1,32 @@
 //! A bystander: a container that is no node, to try from where an application, or a stranger, would.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
+use redis::AsyncConnectionConfig;
 use testcontainers_modules::{
     redis::Redis,
     testcontainers::{ContainerAsync, ImageExt, core::Mount, runners::AsyncRunner},
 };
+use tokio::time::timeout;
 
-use super::{Docker, DockerError, Network, Node, PORT, node};
+use super::{
+    Access, Docker, DockerError, Network, Node, PORT, Participant, Place, container,
+    node::{self, Cli},
+};
+use crate::wait;
 
 /// Long for a bridge on one machine, short for a person who waits.
-const PATIENCE: &str = "1";
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A container with the engine's command line, and a server of its own to try that on.
 pub struct Bystander {
     docker: Docker,
+    name: String,
     container: String,
+    address: Ipv4Addr,
     handle: ContainerAsync<Redis>,
 }
 
@@ -56,7 +67,8 @@ impl Bystander {
                 doing: format!("starting bystander `{name}`"),
                 source: Box::new(source),
             })?;
-        Ok(Self { docker: docker.clone(), container, handle })
+        let address = container::address(docker, &container, network).await?;
+        Ok(Self { docker: docker.clone(), name: name.to_owned(), container, address, handle })
     }
 
     /// Sends a `PING` to a node's address, from here.
@@ -64,7 +76,16 @@ impl Bystander {
     /// # Errors
     /// The container engine refused.
     pub async fn ping(&self, node: &Node) -> Result<Attempt, DockerError> {
-        ping(&self.docker, &self.container, node.address(), node.port()).await
+        self.ping_at(node, node.address()).await
+    }
+
+    /// The same for one of its other addresses.
+    ///
+    /// # Errors
+    /// The container engine refused.
+    pub async fn ping_at(&self, node: &Node, address: Ipv4Addr) -> Result<Attempt, DockerError> {
+        let target = (address, node.port()).into();
+        ping(&self.docker, &self.container, target, &Access::default()).await
     }
 
     /// It gets an answer from its own server, so that silence from elsewhere means something.
@@ -72,7 +93,8 @@ impl Bystander {
     /// # Errors
     /// The container engine refused.
     pub async fn tool_works(&self) -> Result<bool, DockerError> {
-        let own = ping(&self.docker, &self.container, Ipv4Addr::LOCALHOST, PORT).await?;
+        let own = (Ipv4Addr::LOCALHOST, PORT).into();
+        let own = ping(&self.docker, &self.container, own, &Access::default()).await?;
         Ok(matches!(own, Attempt::Answered(_)))
     }
 
@@ -86,19 +108,47 @@ impl Bystander {
     }
 }
 
+impl Participant for Bystander {
+    fn place(&self) -> Place {
+        let (name, container) = (self.name.clone(), self.container.clone());
+        Place { name, container, address: self.address, node: None }
+    }
+}
+
 /// Sends a `PING` from a container of the engine's.
 pub(super) async fn ping(
     docker: &Docker,
     container: &str,
-    address: Ipv4Addr,
-    port: u16,
+    target: SocketAddr,
+    access: &Access,
 ) -> Result<Attempt, DockerError> {
-    let (cli, address, port) = (docker.engine().cli(), address.to_string(), port.to_string());
-    let ping = ["timeout", PATIENCE, cli, "-h", &address, "-p", &port, "PING"];
-    let printed = node::exec(docker, container, &ping).await?;
+    let (patience, host, port) =
+        (PATIENCE.as_secs().to_string(), target.ip().to_string(), target.port().to_string());
+    let Cli { arguments, environment } = access.cli();
+    let mut ping = vec!["timeout", &patience, docker.engine().cli(), "-h", &host, "-p", &port];
+    ping.extend(arguments.iter().map(String::as_str));
+    ping.push("PING");
+    let printed = node::exec_with(docker, container, &ping, environment).await?;
     Ok(match printed.trim() {
         "PONG" => Attempt::Answered("PONG".to_owned()),
         "" => Attempt::Silence,
         other => Attempt::Refused(other.to_owned()),
     })
+}
+
+/// Sends a `PING` from where this process runs, on a connection of its own.
+pub(super) async fn knock(target: SocketAddr, access: &Access) -> Attempt {
+    let answer = timeout(wait::scaled(PATIENCE), async {
+        let client = redis::Client::open(access.to(target)?)?;
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await
+    });
+    match answer.await {
+        Ok(Ok(answer)) => Attempt::Answered(answer),
+        // An error of the server's own is an answer: it has let this client speak.
+        Ok(Err(error)) if error.code().is_some() => Attempt::Answered(error.to_string()),
+        Ok(Err(error)) => Attempt::Refused(error.to_string()),
+        Err(_) => Attempt::Silence,
+    }
 }

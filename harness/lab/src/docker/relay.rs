@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use bollard::query_parameters::StartContainerOptions;
 use lab_report::NodeId;
 
 use super::{Addressing, Docker, DockerError, Network, Node, Participant, Place, container, node};
@@ -128,14 +127,11 @@ impl Relay {
             ports: self.ways.values().map(|way| way.port).collect(),
             command,
             labels: self.docker.labels().to_map(),
+            hosts: Vec::new(),
             in_memory: None,
         };
         container::create(&self.docker, &self.network, plan).await?;
-        {
-            let _turn = self.network.turn().await;
-            let started = self.docker.api().start_container(&self.container, None::<StartContainerOptions>);
-            started.await.map_err(DockerError::api(format!("starting `{}`", self.container)))?;
-        }
+        container::start(&self.docker, &self.network, &self.container).await?;
         self.listens().await?;
         if self.docker.addressing() == Addressing::Mapped {
             self.find_ports().await?;

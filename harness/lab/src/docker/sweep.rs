@@ -1,4 +1,5 @@
-//! Removing what labs made: by label, so that it works for whoever comes after a dead process.
+//! Removing what labs made, and restoring what they borrowed: by label, so that it works for whoever comes
+//! after a dead process.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,7 +21,10 @@ use crate::{
     wait::{self, Seen},
 };
 
-use super::{DockerError, LAB_LABEL, OWNER_LABEL, Owner, RUN_LABEL};
+use super::{
+    DockerError, LAB_LABEL, OWNER_LABEL, Owner, RUN_LABEL, Standing,
+    node::{KEPT, NOTE_LABEL},
+};
 
 /// Whose things.
 #[derive(Debug, Clone)]
@@ -45,6 +49,8 @@ pub struct Thing {
     pub lab: String,
     /// The process that looks after it, where its label can be read.
     pub owner: Option<String>,
+    /// Of a note: how somebody else's container was found, which the lab was about to act on.
+    note: Option<String>,
 }
 
 /// What there is of a lab.
@@ -72,10 +78,11 @@ impl Leftovers {
     /// The names of all of them.
     pub fn names(&self) -> Vec<String> {
         let kinds = [("container", &self.containers), ("network", &self.networks), ("volume", &self.volumes)];
-        kinds
-            .into_iter()
-            .flat_map(|(kind, all)| all.iter().map(move |thing| format!("{kind} {}", thing.name)))
-            .collect()
+        let name = |kind: &str, thing: &Thing| match &thing.note {
+            Some(_) => format!("note {}: its container is as it was found", thing.name),
+            None => format!("{kind} {}", thing.name),
+        };
+        kinds.into_iter().flat_map(|(kind, all)| all.iter().map(move |thing| name(kind, thing))).collect()
     }
 
     /// The processes that look after the things of some runs.
@@ -151,6 +158,7 @@ fn thing(id: String, name: String, labels: &HashMap<String, String>) -> Thing {
         run: labels.get(RUN_LABEL).cloned().unwrap_or_default(),
         lab: labels.get(LAB_LABEL).cloned().unwrap_or_default(),
         owner: labels.get(OWNER_LABEL).cloned(),
+        note: labels.get(NOTE_LABEL).cloned(),
     }
 }
 
@@ -207,7 +215,7 @@ pub async fn sweep_dead(api: &Api, what_is_kept: Kept) -> Result<Swept, DockerEr
     let kept: BTreeSet<String> = found
         .containers
         .iter()
-        .filter(|container| what_is_kept == Kept::Stay && container.name.ends_with(super::node::KEPT))
+        .filter(|container| what_is_kept == Kept::Stay && container.name.ends_with(KEPT))
         .map(|container| container.lab.clone())
         .collect();
     found.keep(|thing| {
@@ -236,11 +244,19 @@ async fn remove_all(api: &Api, found: &Leftovers) -> Vec<DockerError> {
     });
     outcomes.extend(join_all(networks).await);
     for volume in &found.volumes {
-        let options = RemoveVolumeOptionsBuilder::new().force(true).build();
-        let result = api.remove_volume(&volume.id, Some(options)).await;
-        outcomes.push(gone(result, || format!("removing volume `{}`", volume.name)));
+        outcomes.push(remove_volume(api, volume).await);
     }
     outcomes.into_iter().filter_map(Result::err).collect()
+}
+
+/// Removes a volume. What a note says is done first: the note of a container that cannot be restored stays.
+async fn remove_volume(api: &Api, volume: &Thing) -> Result<(), DockerError> {
+    if let Some(note) = &volume.note {
+        Standing::read(note)?.restore(api).await?;
+    }
+    let options = RemoveVolumeOptionsBuilder::new().force(true).build();
+    let result = api.remove_volume(&volume.id, Some(options)).await;
+    gone(result, || format!("removing volume `{}`", volume.name))
 }
 
 /// Gone already is as good as removed, and so is being removed by somebody else just now.

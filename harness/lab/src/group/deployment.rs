@@ -9,7 +9,8 @@ use crate::{
     StepError,
     docker::{Node, NodeError},
     topology::{
-        Background, Boot, Deployment, Monitor, NodeCommand, Site, Target, Topology, replicated::Replicated,
+        Attachment, Background, Boot, Deployment, Monitor, NodeCommand, Site, Target, Topology,
+        replicated::Replicated,
     },
 };
 
@@ -19,6 +20,10 @@ impl Topology for Replicated {
     async fn boot(&self, site: &Site) -> Result<(ReplicationGroup, Boot), StepError> {
         let Site { docker, network, recorder } = site;
         Ok(ReplicationGroup::create("lab", self, docker, network, recorder).await?)
+    }
+
+    async fn attach(&self, _: &Attachment<'_>) -> Result<ReplicationGroup, StepError> {
+        Err("a replication group has a manager and endpoints, which are the lab's own".into())
     }
 
     fn monitor(&self) -> &Monitor {
@@ -67,5 +72,9 @@ impl Deployment for ReplicationGroup {
 
     async fn retire(&self) {
         Self::retire(self).await;
+    }
+
+    async fn hand_back(&self) -> Result<(), StepError> {
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod create;
 mod deployment;
 mod events;
 mod failover;
+mod ingress;
 mod members;
 mod recovery;
 mod scale;
@@ -26,6 +27,7 @@ use lab_report::{NodeId, evidence::EndpointName, evidence::Source};
 use tokio::task::JoinSet;
 
 pub use events::{GroupEvent, SourceType};
+pub use ingress::Rules;
 pub use members::Condition;
 pub use scale::Retain;
 

@@ -1,23 +1,41 @@
 //! What is done about a node that was lost, one stage at a time. Each stage leaves the node in the
 //! condition that the next one is for; the watcher goes on from there, and tries again what failed.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use lab_report::evidence::Role;
 
 use super::{Condition, GroupError, ReplicationGroup, dawdle};
 use crate::docker::Node;
 
+/// How a watcher knows that a node is lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Loss {
+    /// It gave no answer for this long.
+    Silent(Duration),
+    /// It answers, as a server that has just been started and has nothing.
+    Restarted,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(so_long) => write!(f, "no answer for {:.2} s", so_long.as_secs_f64()),
+            Self::Restarted => f.write_str("its server was started again"),
+        }
+    }
+}
+
 impl ReplicationGroup {
-    /// A watcher had no answer for too long.
-    pub(super) fn declare_dead(&self, node: &Node, silent_for: Duration) {
+    /// A watcher found a node lost.
+    pub(super) fn declare_dead(&self, node: &Node, loss: Loss) {
         let was_primary = {
             let mut state = self.0.state();
             state.set(node.id(), Condition::Dead);
             state.is_primary(node.id())
         };
         let role = if was_primary { "primary" } else { "replica" };
-        self.0.log(format!("{role} {} is dead: no answer for {:.2} s", node.id(), silent_for.as_secs_f64()));
+        self.0.log(format!("{role} {} is dead: {loss}", node.id()));
         self.0.point_reader();
         if was_primary {
             self.0.recorder.mark(|marks, now| marks.detected = Some(now));

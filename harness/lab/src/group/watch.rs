@@ -3,18 +3,22 @@
 //! A node dies at F. Its last answer came at most one probe period and one probe timeout before F; it is
 //! looked at after every probe, and a probe takes at most its timeout. So it is found dead within
 //! `[dead_after − probe_every − probe_timeout, dead_after + probe_every + probe_timeout]` of F.
+//!
+//! A server that was started again before anybody missed it answers, and knows nothing of its role or its
+//! data. Its connections broke, and on a new one it says a `run_id` that is not the one known: it is dead,
+//! too, by the next probe.
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use lab_report::NodeId;
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Condition, GroupError, Inner, ReplicationGroup, Status, dawdle};
-use crate::{docker::Node, topology::replicated::Policy};
+use super::{Condition, GroupError, Inner, ReplicationGroup, Status, dawdle, recovery::Loss};
+use crate::{docker::Node, info::Info, topology::replicated::Policy};
 
 impl ReplicationGroup {
     /// Begins to watch a node.
@@ -24,6 +28,7 @@ impl ReplicationGroup {
             node: Arc::clone(node),
             policy: self.topology().manager.clone(),
             connection: None,
+            run_id: None,
             last_answer: Instant::now(),
             trouble: None,
         };
@@ -48,11 +53,24 @@ impl Inner {
     }
 }
 
+/// What a probe came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    /// Nothing came back in time.
+    Silence,
+    /// The server answers.
+    Answer,
+    /// A server answers that was started since the last answer.
+    AnotherServer,
+}
+
 struct Watcher {
     group: ReplicationGroup,
     node: Arc<Node>,
     policy: Policy,
     connection: Option<MultiplexedConnection>,
+    /// Of the server process that answered last.
+    run_id: Option<String>,
     last_answer: Instant,
     /// What went wrong last, said once.
     trouble: Option<String>,
@@ -64,12 +82,12 @@ impl Watcher {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let answers = self.probe().await;
+            let seen = self.probe().await;
             // One last look at a node that came back: whether it was seen to is no matter of chance.
-            let back = answers && self.condition() == Some(Condition::Dead);
+            let back = seen != Probe::Silence && self.condition() == Some(Condition::Dead);
             let last = !self.group.0.watches(self.node.id());
             if !last || (back && !self.group.0.is_deleting()) {
-                let outcome = self.attend(answers).await;
+                let outcome = self.attend(seen).await;
                 self.say(outcome);
             }
             if last && !self.group.0.watches(self.node.id()) {
@@ -78,32 +96,44 @@ impl Watcher {
         }
     }
 
-    async fn probe(&mut self) -> bool {
+    async fn probe(&mut self) -> Probe {
         let limit = self.policy.probe_timeout;
-        let answer = timeout(limit, async {
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => self.node.connect(limit).await?,
-            };
+        let Ok(Ok(seen)) = timeout(limit, self.ask(limit)).await else { return Probe::Silence };
+        self.last_answer = Instant::now();
+        seen
+    }
+
+    async fn ask(&mut self, limit: Duration) -> RedisResult<Probe> {
+        let (mut connection, known) = match self.connection.take() {
+            Some(connection) => (connection, true),
+            None => (self.node.connect(limit).await?, false),
+        };
+        if known {
             redis::cmd("PING").query_async::<()>(&mut connection).await?;
             self.connection = Some(connection);
-            RedisResult::Ok(())
-        });
-        let answers = matches!(answer.await, Ok(Ok(())));
-        if answers {
-            self.last_answer = Instant::now();
+            return Ok(Probe::Answer);
         }
-        answers
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+        self.connection = Some(connection);
+        let run_id = Info::parse(&info).get("run_id").map(str::to_owned);
+        let before = std::mem::replace(&mut self.run_id, run_id);
+        let another = before.is_some() && before != self.run_id;
+        Ok(if another { Probe::AnotherServer } else { Probe::Answer })
     }
 
     /// Does what the node's condition asks for. What one stage brings about is the next one's business at
     /// once; a stage that fails is tried again after the next probe.
-    async fn attend(&mut self, mut answers: bool) -> Result<(), GroupError> {
+    async fn attend(&mut self, seen: Probe) -> Result<(), GroupError> {
+        let mut answers = seen != Probe::Silence;
         let silent_for = self.last_answer.elapsed();
         let lost = !answers && silent_for >= self.policy.dead_after;
-        if lost && self.may_be_declared_dead() {
+        let loss = match seen {
+            Probe::AnotherServer => Some(Loss::Restarted),
+            _ => lost.then_some(Loss::Silent(silent_for)),
+        };
+        if let Some(loss) = loss.filter(|_| self.may_be_declared_dead()) {
             dawdle(self.policy.delay.detect).await;
-            self.group.declare_dead(&self.node, silent_for);
+            self.group.declare_dead(&self.node, loss);
         }
         if self.condition() == Some(Condition::Dead) {
             match answers {

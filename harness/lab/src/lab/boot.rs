@@ -1,21 +1,26 @@
-//! Booting a topology: what runs, an observer around it, and what the topology does to it afterwards.
+//! Booting a topology, or taking a deployment that was found for one: what runs, an observer around it, and
+//! what the topology does to it afterwards.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lab_report::evidence::Role;
+use lab_report::{evidence::Role, report::Image};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
-use super::StepError;
+use super::{StepError, ground::Ground};
 use crate::{
-    docker::{Docker, Network, Node},
+    docker::{Network, Node},
+    environment::Environment,
     observer::Observer,
     record::Recorder,
-    topology::{Boot, Deployment, Site, Target, Topology},
+    topology::{Attachment, Boot, Deployment, Site, Target, Topology},
 };
 
-/// A topology that has just been booted, and what goes on around it for as long as the lab does.
+/// A topology that runs, and what goes on around it for as long as the lab does.
 pub(super) struct Booted<D> {
-    pub(super) site: Site,
+    /// The lab's own, if it made one.
+    pub(super) network: Option<Network>,
+    pub(super) image: Option<Image>,
+    pub(super) recorder: Recorder,
     pub(super) deployment: D,
     pub(super) boot: Boot,
     pub(super) observer: Observer,
@@ -23,28 +28,57 @@ pub(super) struct Booted<D> {
 }
 
 pub(super) async fn boot<T: Topology>(
-    docker: &Docker,
+    environment: &Environment,
+    ground: &Ground,
     topology: &T,
 ) -> Result<Booted<T::Deployment>, StepError> {
-    let network = Network::create(docker, &docker.labels().lab).await?;
-    let site = Site { docker: docker.clone(), network, recorder: Recorder::default() };
-    let (deployment, boot) = topology.boot(&site).await?;
-    let mut observer = Observer::new(&site.recorder, topology.monitor());
+    let recorder = Recorder::default();
+    let (network, image, deployment, boot) = match (&ground.survey, &ground.docker) {
+        (Some(survey), docker) => {
+            let begin = Instant::now();
+            let found = Attachment { survey, environment, docker: docker.as_ref(), recorder: &recorder };
+            let deployment = topology.attach(&found).await?;
+            (None, Some(survey.image.clone()), deployment, Boot::found(begin.elapsed()))
+        }
+        (None, Some(docker)) => {
+            let network = Network::create(docker, &docker.labels().lab).await?;
+            let site = Site { docker: docker.clone(), network, recorder: recorder.clone() };
+            let (deployment, boot) = topology.boot(&site).await?;
+            (Some(site.network), Some(docker.image().clone()), deployment, boot)
+        }
+        (None, None) => return Err("there is nothing to stand on".into()),
+    };
+    let observer = observe(topology, &deployment, &recorder);
+    after_boot(topology, &deployment).await?;
+    let background = background(topology, &deployment);
+    Ok(Booted { network, image, recorder, deployment, boot, observer, background })
+}
+
+fn observe<T: Topology>(topology: &T, deployment: &T::Deployment, recorder: &Recorder) -> Observer {
+    let mut observer = Observer::new(recorder, topology.monitor());
     for (index, node) in deployment.nodes().iter().enumerate() {
         match deployment.at_boot(index) {
             (_, Role::Sentinel) => observer.glance(node),
             _ => observer.watch(node),
         }
     }
+    observer
+}
+
+async fn after_boot<T: Topology>(topology: &T, deployment: &T::Deployment) -> Result<(), StepError> {
     let primary = deployment.targets(Target::Primary)[0].address().to_string();
     for command in topology.after_boot() {
-        let words: Vec<String> =
-            command.command.iter().map(|word| word.replace("{primary}", &primary)).collect();
+        let fill = |word: &String| deployment.fill(&word.replace("{primary}", &primary));
+        let words: Vec<String> = command.command.iter().map(fill).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         for node in deployment.targets(command.node) {
             node.ask::<redis::Value>(&words).await?;
         }
     }
+    Ok(())
+}
+
+fn background<T: Topology>(topology: &T, deployment: &T::Deployment) -> JoinSet<()> {
     let mut background = JoinSet::new();
     for repeated in topology.background() {
         for node in deployment.targets(repeated.node) {
@@ -52,7 +86,7 @@ pub(super) async fn boot<T: Topology>(
             background.spawn(async move { repeat(&node, &command, every).await });
         }
     }
-    Ok(Booted { site, deployment, boot, observer, background })
+    background
 }
 
 async fn repeat(node: &Node, command: &[String], every: Duration) {

@@ -3,46 +3,35 @@
 mod aftermath;
 mod bench;
 mod boot;
+mod ground;
+mod pages;
+mod run;
 
-use std::{
-    any::Any,
-    fs,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::join_all};
 use lab_report::{
     Verdict,
     alerts::RulesError,
     checklist::Step,
     evidence::{EndpointName, Source, Timeline},
     judge::Judgement,
-    report::{Measurement, StepRecord},
+    report::Measurement,
 };
 use tokio::task::JoinSet;
 
-use self::{
-    aftermath::{summaries, world, write_record},
-    bench::Bench,
-    boot::{Booted, boot},
-};
+use self::bench::Bench;
 use crate::{
     client::{Client, Vantage},
-    docker::{
-        Capability, Docker, DockerError, Fault, FaultKind, Labels, Network, Node, NodeError, Partition,
-        PartitionError, Relay, Split,
-    },
-    explain::chain,
+    docker::{Bare, Docker, Fault, FaultKind, Network, Node, NodeError, Partition, Relay, Split},
+    environment::{Capability, Environment, MissingCapability},
     group::ReplicationGroup,
-    interrupt::interrupted,
     observer::Observer,
+    pool::Pool,
     prometheus::Prometheus,
-    reaper::Reaper,
     record::Recorder,
     sentinel::SentinelGroup,
-    session::{News, Session, now_utc},
+    session::News,
+    splitter::Splitter,
     topology::{Boot, Deployment, Topology, replicated::Replicated, sentinels::Sentinels},
     wait::{self, Seen, TimedOut},
     writer::Writer,
@@ -60,14 +49,17 @@ pub struct Plan<'a, T = Replicated> {
     pub case: Option<&'a str>,
     /// What it runs on.
     pub topology: T,
+    /// What it needs from the start. Without it, every claim of the step is skipped.
+    pub needs: &'a [Capability],
     /// The folder of its evidence, below the run's.
     pub folder: String,
 }
 
 /// A running topology, its clients and faults, and everything seen so far.
 pub struct Lab<T: Topology = Replicated> {
-    docker: Docker,
-    network: Network,
+    environment: Environment,
+    docker: Option<Docker>,
+    network: Option<Network>,
     deployment: T::Deployment,
     boot: Boot,
     recorder: Recorder,
@@ -78,105 +70,38 @@ pub struct Lab<T: Topology = Replicated> {
 }
 
 impl<T: Topology> Lab<T> {
-    /// Boots, runs `body`, collects evidence, tears down: also after an error, a panic or an interrupt.
-    pub async fn run<F>(session: &Session, plan: Plan<'_, T>, body: F) -> StepRecord
-    where
-        F: AsyncFnOnce(&mut Self) -> Result<(), StepError>,
-    {
-        let (started_at, start) = (now_utc(), Instant::now());
-        let bench = Bench::new(session, &plan);
-        let labels = Labels::new(session.run.clone());
-        bench.says(News::Doing("preparing".to_owned()));
-        // Before the first container, so that nothing is ever without somebody who removes it.
-        let reaper = match Reaper::watch_over(session.reaper(), &labels.lab) {
-            Ok(reaper) => reaper,
-            Err(error) => {
-                return bench.into_record(started_at, start, None, Some(format!("no reaper: {error}")));
-            }
-        };
-        let progress = |line: &str| bench.says(News::Doing(line.to_owned()));
-        let docker = match Docker::prepare(session.engine.clone(), labels, &progress).await {
-            Ok(docker) => docker,
-            Err(error) => {
-                let why = format!("{}\nhint: {}", chain(&error), error.hint());
-                reaper.dismiss();
-                return bench.into_record(started_at, start, None, Some(why));
-            }
-        };
-        let stop = interrupted();
-        tokio::pin!(stop);
-        bench.says(News::Doing("booting".to_owned()));
-        let booted = tokio::select! {
-            booted = boot(&docker, &plan.topology) => booted.map_err(|error| chain(error.as_ref())),
-            why = &mut stop => Err(why),
-        };
-        let mut lab = match booted {
-            Err(why) => {
-                let why = finish(&docker, reaper, Some(format!("boot: {why}"))).await;
-                return bench.into_record(started_at, start, None, why);
-            }
-            Ok(Booted { site, deployment, boot, observer, background }) => Self {
-                docker: site.docker,
-                network: site.network,
-                deployment,
-                boot,
-                recorder: site.recorder,
-                _observer: observer,
-                _background: background,
-                rng: fastrand::Rng::with_seed(session.seed),
-                judge: bench,
-            },
-        };
-        let aborted = tokio::select! {
-            outcome = AssertUnwindSafe(body(&mut lab)).catch_unwind() => match outcome {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => match lacking(error.as_ref()) {
-                    Some(capability) => {
-                        lab.judge.lacks(capability.to_string());
-                        None
-                    }
-                    None => Some(chain(error.as_ref())),
-                },
-                Err(panic) => Some(format!("panicked: {}", panic_text(panic.as_ref()))),
-            },
-            why = &mut stop => Some(why),
-        };
-        let troubled =
-            aborted.is_some() || lab.judge.checks.iter().any(|check| check.verdict == Verdict::Fail);
-        lab.write_evidence(&plan.folder, troubled).await;
-        lab.deployment.retire().await;
-        let nodes = summaries(&lab.deployment, &lab.recorder).await;
-        let timeline = lab.recorder.timeline();
-        let Self { docker, judge, deployment, _observer: observer, _background: background, .. } = lab;
-        drop((observer, background));
-        let aborted = if troubled && session.keep {
-            keep(&deployment, &judge).await;
-            reaper.dismiss();
-            aborted
-        } else {
-            judge.says(News::Doing("tearing down".to_owned()));
-            join_all(deployment.nodes().iter().map(|node| node.remove())).await;
-            finish(&docker, reaper, aborted).await
-        };
-        let mut record = judge.into_record(started_at, start, Some((nodes, timeline)), aborted);
-        record.image = Some(docker.image().clone());
-        write_record(session, &plan.folder, &record);
-        record
-    }
-
     /// How long it took to boot.
     pub fn boot(&self) -> Boot {
         self.boot
     }
 
-    /// The environment.
+    /// Where its nodes come from.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The container engine that runs its nodes.
+    ///
+    /// # Panics
+    /// There is none within reach: a step that needs one needs [`Capability::FreshDeployment`].
     pub fn docker(&self) -> &Docker {
-        &self.docker
+        self.docker.as_ref().expect("the nodes are in containers")
     }
 
     /// The lab's network: the application's, too.
+    ///
+    /// # Panics
+    /// It has none: a step that needs one needs [`Capability::FreshDeployment`].
     pub fn network(&self) -> &Network {
-        &self.network
+        self.network.as_ref().expect("the lab made its network")
+    }
+
+    /// Ends the step here, with `?`, where the environment lacks something: what is left of it is skipped.
+    ///
+    /// # Errors
+    /// It lacks it.
+    pub fn needs(&self, capability: Capability) -> Result<(), MissingCapability> {
+        self.environment.needs(capability)
     }
 
     /// The step's clock and notebook.
@@ -202,10 +127,27 @@ impl<T: Topology> Lab<T> {
     /// Makes a fault happen to a node.
     ///
     /// # Errors
-    /// The container engine refused.
-    pub async fn inject(&self, kind: FaultKind, node: &Arc<Node>) -> Result<Fault, NodeError> {
+    /// The environment has no faults, or the container engine refused.
+    pub async fn inject(&self, kind: FaultKind, node: &Arc<Node>) -> Result<Fault, StepError> {
+        self.needs(Capability::Faults)?;
+        self.can_lose(node)?;
         self.doing(&format!("{kind} {}", node.id()));
-        Fault::inject(kind, node, &self.recorder).await
+        Ok(Fault::inject(kind, node, &self.recorder).await?)
+    }
+
+    /// Of several nodes that are down at once each has to get its own address back.
+    fn can_lose(&self, node: &Node) -> Result<(), MissingCapability> {
+        let others = |timeline: &Timeline| {
+            timeline.faults.iter().any(|fault| fault.until.is_none() && &fault.node != node.id())
+        };
+        match node.keeps_its_address() || !self.recorder.look(others) {
+            true => Ok(()),
+            false => Err(MissingCapability {
+                capability: Capability::FixedAddresses,
+                whose: "the deployment's network gives",
+                says: format!("{} could come back as somebody else", node.id()),
+            }),
+        }
     }
 
     /// Undoes a fault, and does whatever has to be done for a node that was started again.
@@ -223,10 +165,12 @@ impl<T: Topology> Lab<T> {
     /// [`Partition::prepare`] does everything before it that takes time.
     ///
     /// # Errors
-    /// A participant does not run, the kernel lacks something, or the container engine refused.
-    pub async fn partition(&self, split: &Split) -> Result<Partition, PartitionError> {
+    /// The environment has no partitions, a participant does not run, the kernel lacks something, or the
+    /// container engine refused.
+    pub async fn partition(&self, split: &Split) -> Result<Partition, StepError> {
+        self.needs(Capability::Partitions)?;
         self.doing(&split.to_string());
-        Partition::cut(&self.docker, split, &self.recorder).await
+        Ok(Partition::cut(self.docker(), split, &self.recorder).await?)
     }
 
     /// What has been seen so far.
@@ -269,23 +213,6 @@ impl<T: Topology> Lab<T> {
         let (name, unit, note) = (name.to_owned(), unit.to_owned(), note.to_owned());
         self.judge.measurements.push(Measurement { name, value, unit, note });
     }
-
-    /// Keeps the nodes' logs and, when something went wrong, a picture of the world.
-    async fn write_evidence(&self, folder: &str, troubled: bool) {
-        let dir = self.judge.session.dir().join(folder);
-        if fs::create_dir_all(&dir).is_err() {
-            return;
-        }
-        let nodes = self.deployment.nodes();
-        let logs = join_all(nodes.iter().map(|node| node.log_tail(200))).await;
-        for (node, log) in nodes.iter().zip(logs) {
-            let _ = fs::write(dir.join(format!("{}.log", node.id())), log);
-        }
-        if troubled {
-            let _ =
-                fs::write(dir.join("world.txt"), world(&self.deployment, &self.recorder.timeline()).await);
-        }
-    }
 }
 
 impl Lab<Sentinels> {
@@ -297,6 +224,36 @@ impl Lab<Sentinels> {
     /// A client of the primary, by way of the sentinels, from where this process runs.
     pub fn client(&self) -> Client {
         Client::of_sentinels(self.deployment.discovery(Vantage::Host))
+    }
+
+    /// The same for one of the data nodes' users.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn client_as(&self, user: &str) -> Result<Client, StepError> {
+        let access = self.deployment.access(user)?;
+        Ok(Client::of_sentinels(self.deployment.discovery(Vantage::Host).signed_in(access)))
+    }
+
+    /// A server beside the deployment with the settings of its data nodes, and no password at all.
+    ///
+    /// # Errors
+    /// The environment has none, the container engine refused, or the server does not answer.
+    pub async fn bare_server(&self) -> Result<Bare, StepError> {
+        self.needs(Capability::FreshDeployment)?;
+        // The place after the last node's is a relay's.
+        let index = self.deployment.nodes().len() + 1;
+        Ok(Bare::start(self.docker(), self.network(), index, &self.deployment.bare_conf()).await?)
+    }
+
+    /// A client that splits its commands, as the topology's application does.
+    pub fn splitter(&self) -> Splitter {
+        Splitter::new(self.deployment.discovery(Vantage::Host), &self.deployment.topology().application)
+    }
+
+    /// A pool of connections, as the topology's application has one.
+    pub fn pool(&self, size: usize) -> Pool {
+        Pool::new(self.deployment.discovery(Vantage::Host), &self.deployment.topology().application, size)
     }
 
     /// A Prometheus that watches the data nodes, with the topology's rules.
@@ -321,10 +278,19 @@ impl Lab<Sentinels> {
     /// A place for a client on the lab's network, with a way to every node.
     ///
     /// # Errors
-    /// The container engine refused.
-    pub async fn relay(&self, name: &str) -> Result<Relay, DockerError> {
+    /// The environment has no partitions, or the container engine refused.
+    pub async fn relay(&self, name: &str) -> Result<Relay, StepError> {
+        self.needs(Capability::Partitions)?;
         let nodes = self.deployment.nodes();
-        Relay::join(&self.docker, &self.network, name, nodes.len(), &nodes).await
+        Ok(Relay::join(self.docker(), self.network(), name, nodes.len(), &nodes).await?)
+    }
+
+    /// The deployment that bounds follow from: what the step asked for, or what was found in its place.
+    pub fn promised(&self, asked: Sentinels) -> Sentinels {
+        match self.environment {
+            Environment::Containers => asked,
+            _ => self.deployment.topology().clone(),
+        }
     }
 }
 
@@ -349,44 +315,4 @@ impl Lab<Replicated> {
         self.doing("writing through the primary endpoint");
         Writer::start(self.primary_client(), &self.recorder)
     }
-}
-
-/// Removes everything of the lab; if that fails, the reaper is left to try again.
-async fn finish(docker: &Docker, reaper: Reaper, aborted: Option<String>) -> Option<String> {
-    match docker.tear_down().await {
-        Ok(_) => {
-            reaper.dismiss();
-            aborted
-        }
-        Err(error) => Some([aborted.unwrap_or_default(), format!("teardown: {}", chain(&error))].join("\n")),
-    }
-}
-
-async fn keep(deployment: &impl Deployment, bench: &Bench) {
-    for node in deployment.nodes() {
-        let reach = node.reach();
-        let how = match node.keep().await {
-            Ok(container) => format!(
-                "{} stays up: redis-cli -h {} -p {}, or docker exec -it {container} sh",
-                node.id(),
-                reach.ip(),
-                reach.port()
-            ),
-            Err(error) => format!("{} could not be kept: {error}", node.id()),
-        };
-        bench.says(News::Kept(how));
-    }
-}
-
-/// The capability that a step ended for want of.
-fn lacking(error: &(dyn std::error::Error + 'static)) -> Option<Capability> {
-    match error.downcast_ref()? {
-        PartitionError::MissingCapability { capability, .. } => Some(*capability),
-        _ => None,
-    }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)")
 }

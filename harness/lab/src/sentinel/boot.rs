@@ -1,23 +1,19 @@
 //! Booting a Sentinel deployment: the data nodes first, then the sentinels, until all know all.
 
 use std::{
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::try_join_all;
-use lab_report::NodeId;
 
-use super::{Flag, SentinelGroup, watch::watch};
+use super::{DEFAULT, Flag, Secrets, SentinelGroup, Usable, certificates::directives, watch::watch};
 use crate::{
     StepError,
     conf::Conf,
-    docker::{Access, File, Launch, Node, PORT, Server},
-    secret::Secret,
-    topology::{
-        Boot, Site,
-        sentinels::{NAME, Sentinels},
-    },
+    docker::{Access, FOLDER, File, Launch, Node, NodeError, PORT, Server},
+    topology::{Boot, Site, sentinels::Sentinels},
     wait::{self, Seen},
 };
 
@@ -30,15 +26,9 @@ const SENTINEL_PORT: u16 = 26379;
 const BOOT: Duration = Duration::from_secs(45);
 const PACE: Duration = Duration::from_millis(10);
 
-/// The passwords of one deployment.
-struct Secrets {
-    data: Secret,
-    sentinel: Secret,
-}
-
 pub(super) async fn boot(topology: &Sentinels, site: &Site) -> Result<(SentinelGroup, Boot), StepError> {
     let start = Instant::now();
-    let secrets = Secrets { data: Secret::random(), sentinel: Secret::random() };
+    let secrets = Secrets::new(topology)?;
     // The primary first: a replica that finds nobody asks again only a second later.
     let primary = launch_data(topology, site, &secrets, 0).await?;
     let replicas =
@@ -46,19 +36,70 @@ pub(super) async fn boot(topology: &Sentinels, site: &Site) -> Result<(SentinelG
     let mut data = vec![primary];
     data.extend(replicas.await?);
     let sentinels = try_join_all(
-        (0..usize::from(topology.sentinels)).map(|number| launch_sentinel(topology, site, &secrets, number)),
+        (topology.data_nodes()..topology.nodes())
+            .map(|index| launch_sentinel(topology, site, &secrets, index)),
     );
     let sentinels = sentinels.await?;
     let answering = Instant::now();
     let running = data.iter().chain(&sentinels).map(|node| node.started()).max().unwrap_or(answering);
     site.recorder.nodes(data.iter().chain(&sentinels).map(|node| node.id().clone()).collect());
-    let watchers = watch(&data, &sentinels, &site.recorder, topology.heard_late);
-    let group = SentinelGroup { topology: topology.clone(), data, sentinels, _watchers: watchers };
+    let watchers = watch(topology, &data, &sentinels, &site.recorder);
+    let topology = topology.clone();
+    let secrets = Some(secrets);
+    let group = SentinelGroup { topology, secrets, data, sentinels, lent: None, _watchers: watchers };
     try_join_all(group.sentinels.iter().map(|sentinel| group.shorten(sentinel))).await?;
     group.all_know_all().await?;
     let boot =
         Boot { containers: running - start, servers: answering - running, replication: answering.elapsed() };
     Ok((group, boot))
+}
+
+/// What every data node is told: the file, and what the lab adds.
+fn data_conf() -> Conf {
+    Conf::parse(REDIS_CONF)
+        .set("port", &PORT.to_string())
+        .set("dir", FOLDER)
+        // The lab's own: no waiting for company before a full sync, and a clock of 100 Hz.
+        .set("repl-diskless-sync", "no")
+        .set("hz", "100")
+}
+
+/// The same, as the topology changes it, for a server that has no password, and wants none.
+pub(super) fn bare_conf(topology: &Sentinels) -> Conf {
+    data_conf().overlaid(&topology.config).without("requirepass").without("masterauth")
+}
+
+/// The same with the users that it lets in, and the one that it is to others.
+fn let_in(conf: Conf, topology: &Sentinels, secrets: &Secrets) -> Result<Conf, StepError> {
+    let mut conf = conf.fill("PASSWORD", secrets.of(DEFAULT)?.reveal());
+    for (user, rules) in &topology.users {
+        conf = conf.and("user", &format!("{user} on >{} {rules}", secrets.of(user)?.reveal()));
+    }
+    if !topology.follows_as.is_empty() {
+        let secret = secrets.of(&topology.follows_as)?;
+        conf = conf.set("masteruser", &topology.follows_as).set("masterauth", secret.reveal());
+    }
+    Ok(conf)
+}
+
+/// The same with everything encrypted, if the deployment does that.
+fn encrypted(conf: Conf, secrets: &Secrets, port: u16) -> Conf {
+    match secrets.certificates() {
+        Some(_) => conf.overlaid(directives(port)),
+        None => conf,
+    }
+}
+
+/// A server of the deployment, before it has a node.
+struct Member {
+    index: usize,
+    port: u16,
+    access: Access,
+    /// Its configuration's name and content.
+    file: &'static str,
+    conf: Conf,
+    /// What it is told beside its configuration.
+    arguments: Vec<String>,
 }
 
 async fn launch_data(
@@ -67,64 +108,100 @@ async fn launch_data(
     secrets: &Secrets,
     index: usize,
 ) -> Result<Arc<Node>, StepError> {
-    let id = NodeId::from(format!("lab-{:03}", index + 1));
-    let mut conf = Conf::parse(REDIS_CONF)
-        .fill("PASSWORD", secrets.data.reveal())
-        .set("port", &PORT.to_string())
-        .set("dir", "/node")
-        // The lab's own: no waiting for company before a full sync, and a clock of 100 Hz.
-        .set("repl-diskless-sync", "no")
-        .set("hz", "100");
+    let id = topology.id_of(index);
+    let mut conf = let_in(data_conf(), topology, secrets)?;
     if index > 0 {
-        conf = conf.set("replicaof", &format!("{} {PORT}", site.network.address(0)));
+        conf = conf.set("replicaof", &format!("{} {PORT}", primary(topology, site)));
+    }
+    if topology.hostnames {
+        conf = conf.set("replica-announce-ip", id.as_str());
     }
     let of_node = topology.node_config.get(id.as_str()).into_iter().flatten();
-    for (name, value) in topology.config.iter().chain(of_node) {
-        conf = conf.set(name, value);
-    }
-    let server = Server {
+    let conf = encrypted(conf, secrets, PORT).overlaid(&topology.config).overlaid(of_node);
+    let member = Member {
+        index,
         port: PORT,
-        arguments: vec!["/node/redis.conf".to_owned()],
-        when_returned: String::new(),
-        files: vec![File { name: "redis.conf".to_owned(), text: conf.to_string() }],
-        access: Access { user: None, password: Some(secrets.data.clone()) },
+        access: secrets.access(DEFAULT)?,
+        file: "redis.conf",
+        conf,
+        arguments: topology.arguments.iter().map(|argument| secrets.fill(argument)).collect(),
     };
-    let zone = topology.zone_of(index).to_owned();
-    Ok(Node::launch(&site.docker, &site.network, Launch { id, zone, index, server }).await?)
+    launch(topology, site, secrets, member).await
 }
 
 async fn launch_sentinel(
     topology: &Sentinels,
     site: &Site,
     secrets: &Secrets,
-    number: usize,
+    index: usize,
 ) -> Result<Arc<Node>, StepError> {
-    let index = topology.data_nodes() + number;
-    let primary = site.network.address(0).to_string();
-    let about = |directive: &str| format!("sentinel {directive} {NAME}");
+    let primary = primary(topology, site);
+    let about = |directive: &str| format!("sentinel {directive} {}", topology.name);
+    let watcher = if topology.watches_as.is_empty() { DEFAULT } else { &topology.watches_as };
     let mut conf = Conf::parse(SENTINEL_CONF)
-        .fill("PASSWORD", secrets.data.reveal())
-        .fill("SENTINEL_PASSWORD", secrets.sentinel.reveal())
-        .set("dir", "/node")
+        .fill("SENTINEL_PASSWORD", secrets.sentinel().reveal())
+        .set("dir", FOLDER)
         // First: what is about a primary has to come after it.
         .set(&about("monitor"), &format!("{primary} {PORT} {}", topology.quorum))
-        .set(&about("auth-pass"), secrets.data.reveal())
+        .set(&about("auth-pass"), secrets.of(watcher)?.reveal())
         .set(&about("down-after-milliseconds"), &topology.down_after.as_millis().to_string())
         .set(&about("failover-timeout"), &topology.failover_timeout.as_millis().to_string())
         .set(&about("parallel-syncs"), &topology.parallel_syncs.to_string());
-    for (name, value) in &topology.sentinel_config {
-        conf = conf.set(name, value);
+    if watcher != DEFAULT {
+        conf = conf.set(&about("auth-user"), watcher);
     }
-    let server = Server {
+    if topology.hostnames {
+        conf = conf
+            .set("sentinel resolve-hostnames", "yes")
+            .set("sentinel announce-hostnames", "yes")
+            .set("sentinel announce-ip", topology.id_of(index).as_str());
+    }
+    let member = Member {
+        index,
         port: SENTINEL_PORT,
-        arguments: vec!["/node/sentinel.conf".to_owned(), "--sentinel".to_owned()],
-        when_returned: String::new(),
-        files: vec![File { name: "sentinel.conf".to_owned(), text: conf.to_string() }],
-        access: Access { user: None, password: Some(secrets.sentinel.clone()) },
+        access: secrets.sentinel_access(),
+        file: "sentinel.conf",
+        conf: encrypted(conf, secrets, SENTINEL_PORT).overlaid(&topology.sentinel_config),
+        arguments: vec!["--sentinel".to_owned()],
     };
-    let id = NodeId::from(format!("sentinel-{}", number + 1));
+    launch(topology, site, secrets, member).await
+}
+
+async fn launch(
+    topology: &Sentinels,
+    site: &Site,
+    secrets: &Secrets,
+    member: Member,
+) -> Result<Arc<Node>, StepError> {
+    let Member { index, port, mut access, file, conf, arguments } = member;
+    let id = topology.id_of(index);
+    let mut files = vec![File { name: file.to_owned(), text: conf.to_string() }];
+    if let Some(certificates) = secrets.certificates() {
+        // Its own address, that of a relay to it, and where its published port is.
+        let relay = site.network.address(topology.nodes());
+        let reached_at = [site.network.address(index), relay, Ipv4Addr::LOCALHOST];
+        files.extend(certificates.files(&id, &reached_at)?);
+        access.tls = Some(certificates.to_node(&id));
+    }
+    let arguments = [format!("{FOLDER}/{file}")].into_iter().chain(arguments).collect();
+    let hosts = match topology.hostnames {
+        true => (0..topology.nodes()).map(|index| host(topology, site, index)).collect(),
+        false => Vec::new(),
+    };
+    let server = Server { port, arguments, when_returned: String::new(), files, hosts, access };
     let zone = topology.zone_of(index).to_owned();
     Ok(Node::launch(&site.docker, &site.network, Launch { id, zone, index, server }).await?)
+}
+
+/// A node's name, and whose it is.
+fn host(topology: &Sentinels, site: &Site, index: usize) -> (String, Ipv4Addr) {
+    (topology.id_of(index).to_string(), site.network.address(index))
+}
+
+/// What the others call the first primary.
+fn primary(topology: &Sentinels, site: &Site) -> String {
+    let (name, address) = host(topology, site, 0);
+    if topology.hostnames { name } else { address.to_string() }
 }
 
 impl SentinelGroup {
@@ -146,21 +223,21 @@ impl SentinelGroup {
 
     /// What a sentinel does not know yet, in words.
     async fn knows_all(&self, sentinel: &Node) -> Result<(), String> {
-        let failed = |error: crate::docker::NodeError| error.to_string();
-        let master = self.master(sentinel).await.map_err(failed)?;
-        let replicas = self.replicas(sentinel).await.map_err(failed)?;
-        let others = self.others(sentinel).await.map_err(failed)?;
-        let good =
-            replicas.iter().filter(|replica| replica.is_only(Flag::Replica) && replica.link_up()).count();
-        let there = others.iter().filter(|other| other.is_only(Flag::Sentinel)).count();
-        let wanted = (self.data.len() - 1, self.sentinels.len() - 1);
-        if master.is_only(Flag::Primary) && (good, there) == wanted {
-            return Ok(());
+        let usable = self.usable(sentinel).await.map_err(|error| error.to_string())?;
+        let all = Usable { primary: true, replicas: self.data.len() - 1, others: self.sentinels.len() - 1 };
+        match usable == all {
+            true => Ok(()),
+            false => Err(usable.to_string()),
         }
-        let flags = master.get("flags").unwrap_or_default();
-        Err(format!(
-            "primary {flags}, {good} of {} replicas, {there} of {} other sentinels",
-            wanted.0, wanted.1
-        ))
+    }
+
+    /// What a sentinel can count on.
+    pub(super) async fn usable(&self, sentinel: &Node) -> Result<Usable, NodeError> {
+        let primary = self.master(sentinel).await?.is_only(Flag::Primary);
+        let replicas = self.replicas(sentinel).await?;
+        let replicas = replicas.iter().filter(|replica| replica.is_only(Flag::Replica) && replica.link_up());
+        let others = self.others(sentinel).await?;
+        let others = others.iter().filter(|other| other.is_only(Flag::Sentinel));
+        Ok(Usable { primary, replicas: replicas.count(), others: others.count() })
     }
 }

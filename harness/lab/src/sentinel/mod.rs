@@ -1,7 +1,11 @@
 //! A Sentinel deployment: data nodes, and the sentinels that watch them and fail over among themselves.
 
 mod boot;
+mod certificates;
 mod discovery;
+mod lent;
+mod nearest;
+mod secrets;
 mod view;
 mod watch;
 
@@ -10,24 +14,35 @@ use std::sync::Arc;
 use lab_report::{NodeId, evidence::Role};
 use tokio::task::JoinSet;
 
+pub use certificates::Certificates;
 pub use discovery::Discovery;
+pub(crate) use discovery::Standing;
+use lent::Lent;
+pub use nearest::Nearest;
+pub use secrets::{DEFAULT, Secrets};
+use view::Usable;
 pub use view::{Flag, Instance};
 
 use crate::{
     StepError,
     client::Vantage,
-    docker::{Node, NodeError},
+    conf::Conf,
+    docker::{Access, Node, NodeError},
     topology::{
-        Background, Boot, Deployment, Monitor, NodeCommand, Site, Target, Topology,
-        sentinels::{NAME, Sentinels, Timers},
+        Attachment, Background, Boot, Deployment, Monitor, NodeCommand, Site, Target, Topology,
+        sentinels::{Sentinels, Timers},
     },
 };
 
 /// A running deployment.
 pub struct SentinelGroup {
     topology: Sentinels,
+    /// Its passwords and certificates, if the lab made them.
+    secrets: Option<Secrets>,
     data: Vec<Arc<Node>>,
     sentinels: Vec<Arc<Node>>,
+    /// How it was found, if it is somebody else's.
+    lent: Option<Lent>,
     _watchers: JoinSet<()>,
 }
 
@@ -35,6 +50,29 @@ impl SentinelGroup {
     /// The topology that it was made from.
     pub fn topology(&self) -> &Sentinels {
         &self.topology
+    }
+
+    /// The name by which the sentinels know the primary.
+    pub fn name(&self) -> &str {
+        &self.topology.name
+    }
+
+    /// Its passwords and certificates; none of somebody else's deployment.
+    pub fn secrets(&self) -> Option<&Secrets> {
+        self.secrets.as_ref()
+    }
+
+    /// How a user of the data nodes gets in there.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn access(&self, user: &str) -> Result<Access, StepError> {
+        self.secrets.as_ref().ok_or("whose deployment it is knows its users")?.access(user)
+    }
+
+    /// What a data node is told, but for every word of who may come in.
+    pub fn bare_conf(&self) -> Conf {
+        boot::bare_conf(&self.topology)
     }
 
     /// The nodes that hold data; the first of them boots as primary.
@@ -52,6 +90,11 @@ impl SentinelGroup {
         &self.data[0]
     }
 
+    /// Whom its servers and clients trust, where they speak TLS.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.secrets.as_ref()?.certificates()
+    }
+
     /// The data node with this id.
     ///
     /// # Panics
@@ -66,7 +109,7 @@ impl SentinelGroup {
     /// # Errors
     /// The sentinel does not answer, or does not know it.
     pub async fn master(&self, sentinel: &Node) -> Result<Instance, NodeError> {
-        sentinel.ask(&["SENTINEL", "MASTER", NAME]).await.map(Instance::of)
+        sentinel.ask(&["SENTINEL", "MASTER", self.name()]).await.map(Instance::of)
     }
 
     /// A sentinel's view of the replicas: `SENTINEL REPLICAS`.
@@ -74,7 +117,7 @@ impl SentinelGroup {
     /// # Errors
     /// The sentinel does not answer, or does not know the primary.
     pub async fn replicas(&self, sentinel: &Node) -> Result<Vec<Instance>, NodeError> {
-        let found: Vec<_> = sentinel.ask(&["SENTINEL", "REPLICAS", NAME]).await?;
+        let found: Vec<_> = sentinel.ask(&["SENTINEL", "REPLICAS", self.name()]).await?;
         Ok(found.into_iter().map(Instance::of).collect())
     }
 
@@ -83,13 +126,17 @@ impl SentinelGroup {
     /// # Errors
     /// The sentinel does not answer, or does not know the primary.
     pub async fn others(&self, sentinel: &Node) -> Result<Vec<Instance>, NodeError> {
-        let found: Vec<_> = sentinel.ask(&["SENTINEL", "SENTINELS", NAME]).await?;
+        let found: Vec<_> = sentinel.ask(&["SENTINEL", "SENTINELS", self.name()]).await?;
         Ok(found.into_iter().map(Instance::of).collect())
     }
 
     /// How a client at `vantage` finds the primary.
     pub fn discovery(&self, vantage: Vantage) -> Discovery {
-        Discovery::new(&self.data, &self.sentinels, vantage)
+        let discovery = Discovery::new(self.name(), &self.data, &self.sentinels, vantage);
+        match self.topology.application.remembers {
+            true => discovery.remembering(),
+            false => discovery,
+        }
     }
 
     /// Shortens a sentinel's clocks. They are its process's own: a new process has the old ones.
@@ -122,6 +169,10 @@ impl Topology for Sentinels {
 
     async fn boot(&self, site: &Site) -> Result<(SentinelGroup, Boot), StepError> {
         boot::boot(self, site).await
+    }
+
+    async fn attach(&self, found: &Attachment<'_>) -> Result<SentinelGroup, StepError> {
+        Ok(lent::attach(found).await)
     }
 
     fn monitor(&self) -> &Monitor {
@@ -173,6 +224,10 @@ impl Deployment for SentinelGroup {
         )
     }
 
+    fn fill(&self, word: &str) -> String {
+        self.secrets.as_ref().map_or_else(|| word.to_owned(), |secrets| secrets.fill(word))
+    }
+
     async fn returned(&self, node: &Node) -> Result<(), NodeError> {
         match self.sentinels.iter().any(|sentinel| sentinel.id() == node.id()) {
             true => self.shorten(node).await,
@@ -181,4 +236,11 @@ impl Deployment for SentinelGroup {
     }
 
     async fn retire(&self) {}
+
+    async fn hand_back(&self) -> Result<(), StepError> {
+        match &self.lent {
+            Some(lent) => lent::hand_back(self, lent).await,
+            None => Ok(()),
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    net::SocketAddrV4,
     str::FromStr,
 };
 
@@ -58,9 +60,14 @@ impl Instance {
         self.flags() == BTreeSet::from([flag])
     }
 
-    /// Its address, as it announces it.
+    /// Its address or its name, as it announces it.
     pub fn address(&self) -> &str {
         self.get("ip").unwrap_or_default()
+    }
+
+    /// The same with its port; none if it announces a name.
+    pub fn socket(&self) -> Option<SocketAddrV4> {
+        Some(SocketAddrV4::new(self.address().parse().ok()?, self.number("port")?))
     }
 
     /// Of a replica: its link to the primary is up.
@@ -71,6 +78,28 @@ impl Instance {
     /// The configuration epoch of a primary.
     pub fn epoch(&self) -> u64 {
         self.number("config-epoch").unwrap_or(0)
+    }
+}
+
+/// What a sentinel can count on: what it knows and holds to be up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usable {
+    pub(super) primary: bool,
+    pub(super) replicas: usize,
+    pub(super) others: usize,
+}
+
+impl Usable {
+    pub(super) fn as_good_as(&self, other: &Self) -> bool {
+        (self.primary || !other.primary) && self.replicas >= other.replicas && self.others >= other.others
+    }
+}
+
+impl fmt::Display for Usable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { primary, replicas, others } = self;
+        let primary = if *primary { "the primary" } else { "no primary" };
+        write!(f, "{primary}, {replicas} replicas and {others} other sentinels are up")
     }
 }
 

@@ -14,50 +14,59 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use crate::{docker::Node, record::Recorder, topology::sentinels::NAME, wait::pass};
+use crate::{docker::Node, record::Recorder, topology::sentinels::Sentinels, wait::pass};
 
 /// A sentinel is asked for the primary this often.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 /// A sentinel that does not answer within this is not there.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Listens to all of them until dropped. `late` is time lost before an answer is believed.
+/// Listens to all of them until dropped.
 pub(super) fn watch(
+    topology: &Sentinels,
     data: &[Arc<Node>],
     sentinels: &[Arc<Node>],
     recorder: &Recorder,
-    late: Duration,
 ) -> JoinSet<()> {
     let names = Names::of(data.iter().chain(sentinels));
     let mut tasks = JoinSet::new();
     for sentinel in sentinels {
-        let ear = Ear { sentinel: Arc::clone(sentinel), recorder: recorder.clone(), names: names.clone() };
+        let ear = Ear {
+            sentinel: Arc::clone(sentinel),
+            primary: topology.name.clone(),
+            recorder: recorder.clone(),
+            names: names.clone(),
+        };
         let back = Arc::new(Notify::new());
         tasks.spawn(ear.clone().listen(Arc::clone(&back)));
-        tasks.spawn(ear.ask(back, late));
+        tasks.spawn(ear.ask(back, topology.heard_late));
     }
     tasks
 }
 
-/// Addresses, and whose they are.
+/// Addresses and names, and whose they are.
 #[derive(Clone)]
 struct Names(Vec<(String, u16, NodeId)>);
 
 impl Names {
     fn of<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> Self {
-        Self(nodes.map(|node| (node.address().to_string(), node.port(), node.id().clone())).collect())
+        let called = |node: &Arc<Node>| {
+            [node.address().to_string(), node.id().to_string()]
+                .map(|host| (host, node.port(), node.id().clone()))
+        };
+        Self(nodes.flat_map(called).collect())
     }
 
-    fn node_at(&self, ip: &str) -> Option<&NodeId> {
-        self.0.iter().find(|(address, ..)| address == ip).map(|(.., id)| id)
+    fn node_at(&self, host: &str, port: u16) -> Option<&NodeId> {
+        self.0.iter().find(|(called, of, _)| called == host && *of == port).map(|(.., id)| id)
     }
 
-    /// The message with ids in the place of addresses.
+    /// The message with ids in the place of where they are.
     fn replace(&self, message: &str) -> String {
         // An event names most nodes twice: `slave 10.0.0.3:6379 10.0.0.3 6379`.
-        self.0.iter().fold(message.to_owned(), |text, (ip, port, id)| {
-            let twice = format!("{ip}:{port} {ip} {port}");
-            text.replace(&twice, id.as_str()).replace(&format!("{ip} {port}"), id.as_str())
+        self.0.iter().fold(message.to_owned(), |text, (host, port, id)| {
+            let twice = format!("{host}:{port} {host} {port}");
+            text.replace(&twice, id.as_str()).replace(&format!("{host} {port}"), id.as_str())
         })
     }
 }
@@ -66,6 +75,8 @@ impl Names {
 #[derive(Clone)]
 struct Ear {
     sentinel: Arc<Node>,
+    /// What it calls the primary.
+    primary: String,
     recorder: Recorder,
     names: Names,
 }
@@ -104,7 +115,7 @@ impl Ear {
         self.recorder.announced(self.sentinel.id(), message.get_channel_name(), self.names.replace(&text));
     }
 
-    /// Writes down whom it names as primary.
+    /// Writes down whom it names as primary. `late` is time lost before an answer is believed.
     async fn ask(self, back: Arc<Notify>, late: Duration) {
         let mut connection = None;
         let (mut named, mut away) = (None, false);
@@ -112,7 +123,7 @@ impl Ear {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let answer = timeout(PATIENCE, self.primary(&mut connection)).await;
+            let answer = timeout(PATIENCE, self.named(&mut connection)).await;
             let Ok(Ok(answer)) = answer else {
                 away = true;
                 continue;
@@ -120,7 +131,7 @@ impl Ear {
             if std::mem::take(&mut away) {
                 back.notify_one();
             }
-            let answer = answer.and_then(|words| self.names.node_at(words.first()?));
+            let answer = answer.and_then(|(host, port)| self.names.node_at(&host, port));
             if let Some(primary) = answer
                 && named.as_ref() != Some(primary)
             {
@@ -132,12 +143,12 @@ impl Ear {
     }
 
     /// A connection that fails is made again the next time.
-    async fn primary(&self, slot: &mut Option<MultiplexedConnection>) -> RedisResult<Option<Vec<String>>> {
+    async fn named(&self, slot: &mut Option<MultiplexedConnection>) -> RedisResult<Option<(String, u16)>> {
         let mut connection = match slot.take() {
             Some(connection) => connection,
             None => self.sentinel.connect(PATIENCE).await?,
         };
-        let command = ["GET-MASTER-ADDR-BY-NAME", NAME];
+        let command = ["GET-MASTER-ADDR-BY-NAME", &self.primary];
         let answer = redis::cmd("SENTINEL").arg(&command).query_async(&mut connection).await?;
         *slot = Some(connection);
         Ok(answer)

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     StepError,
+    attach::Survey,
     docker::{Docker, Network, Node, NodeError},
+    environment::Environment,
     record::Recorder,
 };
 
@@ -21,6 +23,12 @@ pub trait Topology: Clone + Debug + Serialize + DeserializeOwned {
 
     /// Boots it, and returns when it is as it should be.
     fn boot(&self, site: &Site) -> impl Future<Output = Result<(Self::Deployment, Boot), StepError>>;
+
+    /// Takes the deployment that was found for one of this kind, though it may be of another shape.
+    ///
+    /// # Errors
+    /// Nobody but the lab makes such a deployment.
+    fn attach(&self, found: &Attachment<'_>) -> impl Future<Output = Result<Self::Deployment, StepError>>;
 
     /// How node metrics are taken.
     fn monitor(&self) -> &Monitor;
@@ -56,11 +64,32 @@ pub trait Deployment {
     /// How it stands, in a line for a person.
     fn standing(&self) -> String;
 
+    /// A command's word with a password in the place of `{password-of-app}`; none where there are no users.
+    fn fill(&self, word: &str) -> String {
+        word.to_owned()
+    }
+
     /// Whatever has to be done for a node that was started again.
     fn returned(&self, node: &Node) -> impl Future<Output = Result<(), NodeError>>;
 
     /// Stops doing anything to the nodes, once whatever is under way is done.
     fn retire(&self) -> impl Future<Output = ()>;
+
+    /// Leaves somebody else's deployment as it was found, after its containers have been restored.
+    fn hand_back(&self) -> impl Future<Output = Result<(), StepError>>;
+}
+
+/// A deployment that was found, and what a lab needs to work with it.
+#[derive(Clone, Copy)]
+pub struct Attachment<'a> {
+    /// What it consists of.
+    pub survey: &'a Survey,
+    /// Where it is, and on what terms.
+    pub environment: &'a Environment,
+    /// The container engine that runs it, where there is one within reach.
+    pub docker: Option<&'a Docker>,
+    /// The step's clock and notebook.
+    pub recorder: &'a Recorder,
 }
 
 /// Where a topology is booted.
@@ -84,6 +113,13 @@ pub struct Boot {
     /// From every server answering to the topology being as it should be: every replica online and
     /// acknowledging, every sentinel knowing all others.
     pub replication: Duration,
+}
+
+impl Boot {
+    /// Of what runs already: only getting to know it takes time.
+    pub(crate) fn found(took: Duration) -> Self {
+        Self { containers: Duration::ZERO, servers: Duration::ZERO, replication: took }
+    }
 }
 
 /// How node metrics are taken.
@@ -141,7 +177,8 @@ pub enum Target {
 pub struct NodeCommand {
     /// Which nodes.
     pub node: Target,
-    /// The command, as for `redis-cli`; `{primary}` stands for the first primary's address.
+    /// The command, as for `redis-cli`; `{primary}` stands for the first primary's address, and
+    /// `{password-of-app}` for a user's password.
     pub command: Vec<String>,
 }
 

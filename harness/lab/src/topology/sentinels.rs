@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lab_report::alerts::Change;
+use lab_report::{NodeId, alerts::Change};
 use serde::{Deserialize, Serialize};
 
 use super::{Background, Monitor, NodeCommand};
@@ -15,13 +15,15 @@ pub fn sentinels(count: u8) -> Sentinels {
     Sentinels { sentinels: count, ..Sentinels::default() }
 }
 
-/// The name by which sentinels know their primary.
+/// The name by which the lab's own sentinels know their primary.
 pub const NAME: &str = "lab";
 
 /// A Sentinel deployment and everything around it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sentinels {
+    /// The name by which the sentinels know their primary.
+    pub name: String,
     /// Sentinels that watch the primary.
     pub sentinels: u8,
     /// Replicas beside the primary.
@@ -40,15 +42,31 @@ pub struct Sentinels {
     pub parallel_syncs: u8,
     /// The sentinels' own clocks.
     pub timers: Timers,
+    /// Nodes go by their names instead of their addresses.
+    pub hostnames: bool,
+    /// What is encrypted, and how.
+    pub tls: Encryption,
     /// Settings of every data node, over the file's.
     pub config: BTreeMap<String, String>,
     /// Settings of single nodes, by id, over `config`.
     pub node_config: BTreeMap<String, BTreeMap<String, String>>,
     /// Directives of every sentinel, over the file's.
     pub sentinel_config: BTreeMap<String, String>,
+    /// Users of the data nodes beside the default one, by name: what each may do, in the words of
+    /// `ACL SETUSER`. Each has a password of its own.
+    pub users: BTreeMap<String, String>,
+    /// The user that the sentinels watch the data nodes as; the default one where it is empty.
+    pub watches_as: String,
+    /// The user that a replica follows its primary as; the default one where it is empty.
+    pub follows_as: String,
+    /// More arguments of every data node, after its file; `{password-of-app}` stands for a user's
+    /// password, which has no business there.
+    pub arguments: Vec<String>,
     /// Time lost before a sentinel's answer is believed; none in a sound set-up.
     #[serde(with = "humantime_serde")]
     pub heard_late: Duration,
+    /// How the application's clients are set up.
+    pub application: Application,
     /// How node metrics are taken.
     pub monitor: Monitor,
     /// Changes to the alerting rules, by the alert's name.
@@ -57,6 +75,19 @@ pub struct Sentinels {
     pub after_boot: Vec<NodeCommand>,
     /// Commands that go on for as long as the step does.
     pub background: Vec<Background>,
+}
+
+/// TLS on every link, or on none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encryption {
+    /// Every server speaks TLS, and nothing else.
+    pub on: bool,
+    /// Nodes whose certificate is not from the deployment's own authority, but from one that only the
+    /// servers trust.
+    pub foreign: Vec<String>,
+    /// An authority that has nothing to do with the deployment has signed its own authority's certificate.
+    pub vouched_for: bool,
 }
 
 /// The clocks that a sentinel has built in. `SENTINEL DEBUG` changes them while it runs.
@@ -107,9 +138,56 @@ impl Timers {
     };
 }
 
+/// How an application's clients are set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// Replicas to read from, by id, the preferred one first; others after them.
+    pub prefers: Vec<String>,
+    /// Who may answer a read.
+    pub reads: ReadFrom,
+    /// A node is asked for its role before it is read from: the sentinels' list is not enough.
+    pub asks_role: bool,
+    /// What the sentinels said is believed for this long; then they are asked again.
+    #[serde(with = "humantime_serde")]
+    pub believes: Duration,
+    /// The primary that was named first is taken to be the primary for ever.
+    pub remembers: bool,
+    /// Commands that go in one round trip, where many are to go.
+    pub batch: usize,
+}
+
+/// Who may answer a read, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadFrom {
+    /// The preferred replica, and nobody in its place.
+    Preferred,
+    /// The replicas.
+    Replicas,
+    /// The replicas, and the primary when none of them answers.
+    ReplicasThenPrimary,
+    /// The primary, as if there were no replicas.
+    Primary,
+}
+
+impl Default for Application {
+    fn default() -> Self {
+        Self {
+            prefers: Vec::new(),
+            reads: ReadFrom::ReplicasThenPrimary,
+            asks_role: true,
+            believes: Duration::from_millis(500),
+            remembers: false,
+            batch: 1000,
+        }
+    }
+}
+
 impl Default for Sentinels {
     fn default() -> Self {
         Self {
+            name: NAME.to_owned(),
             sentinels: 3,
             replicas: 2,
             zones: ["lab-1a", "lab-1b", "lab-1c"].map(String::from).to_vec(),
@@ -118,10 +196,17 @@ impl Default for Sentinels {
             failover_timeout: Duration::from_secs(5),
             parallel_syncs: 1,
             timers: Timers::SHORT,
+            hostnames: false,
+            tls: Encryption::default(),
             config: BTreeMap::new(),
             node_config: BTreeMap::new(),
             sentinel_config: BTreeMap::new(),
+            users: BTreeMap::new(),
+            watches_as: String::new(),
+            follows_as: String::new(),
+            arguments: Vec::new(),
             heard_late: Duration::ZERO,
+            application: Application::default(),
             monitor: Monitor { every: Duration::from_millis(250), ..Monitor::default() },
             alerts: BTreeMap::new(),
             after_boot: Vec::new(),
@@ -151,6 +236,18 @@ impl Sentinels {
         self
     }
 
+    /// The same with nodes that go by their names: sentinels advertise those, and clients resolve them.
+    pub fn hostnames(mut self) -> Self {
+        self.hostnames = true;
+        self
+    }
+
+    /// The same with every link under TLS, and certificates made for this deployment.
+    pub fn tls(mut self) -> Self {
+        self.tls.on = true;
+        self
+    }
+
     /// The same with one server setting changed on every data node.
     pub fn config(mut self, name: &str, value: &str) -> Self {
         self.config.insert(name.to_owned(), value.to_owned());
@@ -163,9 +260,46 @@ impl Sentinels {
         self
     }
 
+    /// The same with one more user of the data nodes, who may do what `rules` say.
+    pub fn user(mut self, name: &str, rules: &str) -> Self {
+        self.users.insert(name.to_owned(), rules.to_owned());
+        self
+    }
+
+    /// The same with sentinels that watch the data nodes as this user.
+    pub fn watches_as(mut self, user: &str) -> Self {
+        self.watches_as = user.to_owned();
+        self
+    }
+
+    /// The same with replicas that follow their primary as this user.
+    pub fn follows_as(mut self, user: &str) -> Self {
+        self.follows_as = user.to_owned();
+        self
+    }
+
+    /// The same with an application that reads from these replicas first.
+    pub fn reading_from(mut self, nodes: &[&str]) -> Self {
+        self.application.prefers = nodes.iter().map(|id| (*id).to_owned()).collect();
+        self
+    }
+
     /// The number of data nodes.
     pub fn data_nodes(&self) -> usize {
         usize::from(self.replicas) + 1
+    }
+
+    /// The number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.data_nodes() + usize::from(self.sentinels)
+    }
+
+    /// The name of the node with this index; data nodes come first.
+    pub fn id_of(&self, index: usize) -> NodeId {
+        match index.checked_sub(self.data_nodes()) {
+            None => NodeId::from(format!("lab-{:03}", index + 1)),
+            Some(number) => NodeId::from(format!("sentinel-{}", number + 1)),
+        }
     }
 
     /// The zone of the node with this index; data nodes come first.

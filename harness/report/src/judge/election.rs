@@ -24,6 +24,9 @@ const CRON: Duration = Duration::from_millis(100);
 /// (`sentinelSendPeriodicCommands`); that is how the leader learns that the promotion was taken.
 const INFO: Duration = Duration::from_secs(1);
 
+/// A replica looks after its link to the primary once a second (`replicationCron`).
+const RESYNC: Duration = Duration::from_secs(1);
+
 /// The clocks of a sentinel deployment. All are configured, not measured.
 #[derive(Debug, Clone, Copy)]
 pub struct SentinelClocks {
@@ -56,6 +59,23 @@ impl SentinelClocks {
             formula: "ping (the others reach it again) + publish (they say hello) + 2 ticks of 0.1 s + scheduling",
         };
         Judgement::within(limits, Some(took))
+    }
+
+    /// From a replica's return to its link to a primary that was promoted while it was away.
+    ///
+    /// It asks for whom it followed before. A leader that is not done with its failover turns it at once.
+    /// Afterwards a sentinel leaves it at that for `failover-timeout`, from the first `INFO` that says so,
+    /// and then turns it (`sentinelRefreshInstanceInfo`, `+fix-slave-config`). Where a link is down, `INFO`
+    /// is asked for once a second.
+    pub fn repoints(&self, took: Option<Duration>) -> Judgement {
+        let limits = Limits {
+            what: "following",
+            floor: Duration::ZERO,
+            ceiling: self.ping + INFO + self.failover_timeout + INFO + RESYNC + CRON * 2 + self.scheduling,
+            resolution: self.observe_every,
+            formula: "ping (a sentinel reaches it again) + INFO (1 s) + failover-timeout + INFO + 1 s to synchronise + 2 ticks of 0.1 s + scheduling",
+        };
+        Judgement::within(limits, took)
     }
 }
 
@@ -147,17 +167,34 @@ impl Election {
 
     /// From the fault to another node being primary.
     pub fn promotion(&self, clocks: &SentinelClocks) -> Judgement {
+        Judgement::within(self.limits(clocks), self.promoted.map(|at| at.since(self.began)))
+            .evidence(format!("{} failed elections", self.aborted))
+    }
+
+    fn limits(&self, clocks: &SentinelClocks) -> Limits {
         let SentinelClocks { down_after, failover_timeout, ping, observe_every, .. } = *clocks;
         let retries = (failover_timeout * 2 + DESYNC) * u32::try_from(self.aborted).unwrap_or(u32::MAX);
-        let limits = Limits {
+        Limits {
             what: "promoted",
             floor: down_after.saturating_sub(ping),
             ceiling: clocks.latest_promotion() + retries,
             resolution: self.uncertainty + observe_every * 2,
             formula: "D − ping … D + ping + ask + 5 ticks of 0.1 s + (2 × failover-timeout + 1 s) per failed election + scheduling",
+        }
+    }
+
+    /// From the fault to another node being primary, where the first attempt came to nothing: the second
+    /// one is due, and no sooner, twice `failover-timeout` after the first one began.
+    pub fn second_attempt(&self, clocks: &SentinelClocks) -> Judgement {
+        let again = clocks.failover_timeout * 2;
+        let limits = Limits {
+            what: "promoted",
+            floor: clocks.down_after.saturating_sub(clocks.ping) + again,
+            formula: "D − ping + 2 × failover-timeout … D + ping + ask + 5 ticks of 0.1 s + (2 × failover-timeout + 1 s) per failed attempt + scheduling",
+            ..self.limits(clocks)
         };
         Judgement::within(limits, self.promoted.map(|at| at.since(self.began)))
-            .evidence(format!("{} failed elections", self.aborted))
+            .evidence(format!("{} failed attempts", self.aborted))
     }
 
     /// From promotion to the last of `sentinels` naming the new primary.
@@ -296,5 +333,26 @@ mod tests {
         }
         let retried = Election::read(&timeline, &"lab-001".into()).unwrap();
         assert_eq!(retried.promotion(&CLOCKS).verdict, Verdict::Pass);
+    }
+
+    #[rstest::rstest]
+    #[case::due(4_000 + 120_000, &["1", "2"], Verdict::Pass)]
+    #[case::too_soon(4_000 + 119_900, &["1", "2"], Verdict::Fail)]
+    #[case::too_late(7_500 + 121_100, &["1", "2"], Verdict::Fail)]
+    #[case::there_was_only_one(124_000, &["1"], Verdict::Fail)]
+    fn a_second_attempt_comes_when_it_is_due(
+        #[case] millis: u64,
+        #[case] epochs: &[&str],
+        #[case] verdict: Verdict,
+    ) {
+        let mut timeline = timeline();
+        timeline.roles[0].at = at(1000 + millis);
+        let new = |epoch: &&str| Announcement {
+            about: (*epoch).to_owned(),
+            ..said(6025, "sentinel-1", "+new-epoch")
+        };
+        timeline.announcements.extend(epochs.iter().map(new));
+        let election = Election::read(&timeline, &"lab-001".into()).unwrap();
+        assert_eq!(election.second_attempt(&CLOCKS).verdict, verdict);
     }
 }

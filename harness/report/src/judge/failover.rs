@@ -252,6 +252,7 @@ mod tests {
             offset: 0,
             lag_bytes: None,
             replicas_online: Some(online),
+            replicas_syncing: Some(0),
         }
     }
 

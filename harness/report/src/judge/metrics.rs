@@ -125,6 +125,7 @@ mod tests {
             offset: millis,
             lag_bytes: None,
             replicas_online: None,
+            replicas_syncing: None,
         };
         (0..=80).map(|tick| tick * 50).filter(|millis| up(*millis)).map(sample).collect()
     }

@@ -4,22 +4,28 @@
 //! where the evidence cannot show the claim either way.
 
 mod alerts;
+mod clients;
 mod durability;
 mod election;
 mod failover;
 mod lag;
 mod loss;
 mod metrics;
+mod secrets;
+mod syncs;
 
 use std::time::Duration;
 
 pub use alerts::{alone, quiet};
+pub use clients::{ClientClocks, Cost, Counted, round_trips};
 pub use durability::{Sync, brought_back};
 pub use election::{Election, SentinelClocks};
 pub use failover::{Clocks, Failover};
 pub use lag::{Lags, lag_within};
 pub use loss::{Loss, loss};
 pub use metrics::{Window, dip, recorded, recovery};
+pub use secrets::{Page, kept};
+pub use syncs::{served, told};
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};
 

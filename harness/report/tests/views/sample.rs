@@ -319,6 +319,7 @@ fn samples() -> Vec<Sample> {
                 memory_bytes: 1_572_864 + u64::from(tick as u32) * 512,
                 offset: 0,
                 replicas_online: None,
+                replicas_syncing: None,
                 lag_bytes: (place > 0).then_some(u64::from(tick as u32 % 3) * 64),
             });
         }

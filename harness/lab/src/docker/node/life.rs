@@ -5,52 +5,70 @@ use std::{
     time::Duration,
 };
 
-use bollard::query_parameters::{
-    KillContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
-};
+use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
 
-use super::{KEPT, Node, NodeError, START};
+use super::{
+    Host, KEPT, Node, NodeError, START,
+    host::{Tenure, addresses},
+};
 use crate::{
-    docker::{Addressing, DockerError, container},
+    docker::{Addressing, DockerError, Network, container},
     record::Recorder,
     wait::{self, Seen},
 };
 
 impl Node {
-    /// Kills the server process, as a crash would: the address answers with resets.
-    pub(in crate::docker) async fn kill_server(&self) -> Result<(), DockerError> {
-        self.signal("SIGUSR1").await
+    /// Kills the server process, as a crash would. In a container of the lab's the address then answers with
+    /// resets; of another the server is the first process, and the container ends with it.
+    pub(in crate::docker) async fn kill_server(&self) -> Result<(), NodeError> {
+        let host = self.in_our_hands().await?;
+        let signal = match host.tenure {
+            Tenure::Own(_) => "SIGUSR1",
+            Tenure::Lent(_) => "SIGKILL",
+        };
+        Ok(host.signal(signal).await?)
     }
 
     /// Cuts the power: the address goes silent, and so does every connection. Off the network first,
     /// because the kernel of a dying process says goodbye to its connections, and a dead host does not.
-    pub(in crate::docker) async fn power_off(&self) -> Result<(), DockerError> {
+    pub(in crate::docker) async fn power_off(&self) -> Result<(), NodeError> {
         self.unplug().await?;
-        self.signal("SIGKILL").await
+        Ok(self.in_our_hands().await?.signal("SIGKILL").await?)
     }
 
     /// Freezes every process: sockets stay open and say nothing.
-    pub(in crate::docker) async fn pause(&self) -> Result<(), DockerError> {
-        let doing = format!("pausing `{}`", self.container);
-        self.docker.api().pause_container(&self.container).await.map_err(DockerError::api(doing))
+    pub(in crate::docker) async fn pause(&self) -> Result<(), NodeError> {
+        let host = self.in_our_hands().await?;
+        let doing = format!("pausing `{}`", host.container);
+        Ok(host.docker.api().pause_container(&host.container).await.map_err(DockerError::api(doing))?)
     }
 
     /// Lets a paused node go on where it was. One that is not paused goes on anyway.
-    pub(in crate::docker) async fn unpause(&self) -> Result<(), DockerError> {
-        match self.docker.api().unpause_container(&self.container).await {
+    pub(in crate::docker) async fn unpause(&self) -> Result<(), NodeError> {
+        let host = self.in_our_hands().await?;
+        match host.docker.api().unpause_container(&host.container).await {
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 409 | 500, .. }) => Ok(()),
-            other => other.map_err(DockerError::api(format!("unpausing `{}`", self.container))),
+            other => Ok(other.map_err(DockerError::api(format!("unpausing `{}`", host.container)))?),
         }
     }
 
     /// Takes the node off the network.
-    pub(in crate::docker) async fn unplug(&self) -> Result<(), DockerError> {
-        self.network.detach(&self.docker, &self.container).await
+    pub(in crate::docker) async fn unplug(&self) -> Result<(), NodeError> {
+        let host = self.in_our_hands().await?;
+        match &host.tenure {
+            Tenure::Own(network) => network.detach(&host.docker, &host.container).await?,
+            Tenure::Lent(lent) => lent.unplug(host.docker.api()).await?,
+        }
+        Ok(())
     }
 
     /// Puts the node back at its address.
     pub(in crate::docker) async fn plug(&self) -> Result<(), NodeError> {
-        self.network.attach(&self.docker, &self.container, self.address).await?;
+        let host = self.in_our_hands().await?;
+        match &host.tenure {
+            Tenure::Own(network) => network.attach(&host.docker, &host.container, self.address).await?,
+            Tenure::Lent(lent) => lent.restore(host.docker.api()).await?,
+        }
         self.find_address().await
     }
 
@@ -65,49 +83,51 @@ impl Node {
         Ok(())
     }
 
-    /// Brings up an empty server, whatever became of the last one: crashed, stopped or frozen. It takes
-    /// no writes before it is told its role.
+    /// Brings up a server, whatever became of the last one: crashed, stopped or frozen. It takes no writes
+    /// before it is told its role.
     ///
     /// # Errors
     /// The container engine refused, or the server does not answer.
     pub async fn restart(&self) -> Result<(), NodeError> {
         self.connection.lock().await.take();
-        let doing = || format!("looking at `{}`", self.container);
-        let found = self
-            .docker
-            .api()
-            .inspect_container(&self.container, None)
-            .await
-            .map_err(DockerError::api(doing()))?;
-        let state = found.state.unwrap_or_default();
-        let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-        if state.paused == Some(true) {
-            let _turn = self.network.turn().await;
-            self.signal("SIGKILL").await?;
-        }
-        if !networks.contains_key(self.network.name()) {
-            self.network.attach(&self.docker, &self.container, self.address).await?;
-        }
-        if state.running == Some(true) && state.paused != Some(true) {
-            self.kill_server().await?;
-            self.signal("SIGUSR2").await?;
-        } else {
-            self.start_container().await?;
+        let host = self.in_our_hands().await?;
+        match &host.tenure {
+            Tenure::Own(network) => self.start_again(host, network).await?,
+            Tenure::Lent(lent) => lent.restore(host.docker.api()).await?,
         }
         self.find_address().await?;
         self.answers().await
     }
 
-    pub(super) async fn start_container(&self) -> Result<(), NodeError> {
-        let _turn = self.network.turn().await;
+    async fn start_again(&self, host: &Host, network: &Network) -> Result<(), NodeError> {
+        let found = host.inspect().await?;
+        let state = found.state.unwrap_or_default();
+        let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        if state.paused == Some(true) {
+            let _turn = network.turn().await;
+            host.signal("SIGKILL").await?;
+        }
+        if !networks.contains_key(network.name()) {
+            network.attach(&host.docker, &host.container, self.address).await?;
+        }
+        if state.running == Some(true) && state.paused != Some(true) {
+            host.signal("SIGUSR1").await?;
+            host.signal("SIGUSR2").await?;
+            return Ok(());
+        }
+        self.start_container(host, network).await
+    }
+
+    pub(super) async fn start_container(&self, host: &Host, network: &Network) -> Result<(), NodeError> {
+        let _turn = network.turn().await;
         // A container that was killed a moment ago may still count as running, and then is not started.
         let what = "its container to run again";
         let running = wait::until(what, START, Duration::from_millis(20), async || {
-            let api = self.docker.api();
-            if let Err(error) = api.start_container(&self.container, None::<StartContainerOptions>).await {
+            let api = host.docker.api();
+            if let Err(error) = api.start_container(&host.container, None::<StartContainerOptions>).await {
                 return Seen::NotYet(error.to_string());
             }
-            match api.inspect_container(&self.container, None).await {
+            match api.inspect_container(&host.container, None).await {
                 Ok(found) if found.state.as_ref().and_then(|state| state.running) == Some(true) => {
                     Seen::Ready(())
                 }
@@ -118,40 +138,59 @@ impl Node {
         self.in_time(running.await).await
     }
 
-    async fn signal(&self, signal: &str) -> Result<(), DockerError> {
-        let options = KillContainerOptionsBuilder::new().signal(signal).build();
-        let doing = format!("sending {signal} to `{}`", self.container);
-        self.docker
-            .api()
-            .kill_container(&self.container, Some(options))
-            .await
-            .map_err(DockerError::api(doing))
+    /// The container, about to be acted on. If it is somebody else's, it is written down how to undo that.
+    async fn in_our_hands(&self) -> Result<&Host, NodeError> {
+        let host = self.host()?;
+        if let Tenure::Lent(lent) = &host.tenure {
+            lent.note(&host.docker).await?;
+        }
+        Ok(host)
     }
 
-    /// Published ports change with every start and every network; bridge addresses here never do.
-    pub(super) async fn find_address(&self) -> Result<(), NodeError> {
-        if self.docker.addressing() == Addressing::Direct {
-            return Ok(());
+    /// Whether it is at the same address whenever it comes back.
+    pub fn keeps_its_address(&self) -> bool {
+        match self.host.as_ref().map(|host| &host.tenure) {
+            Some(Tenure::Lent(lent)) => lent.standing().keeps_its_address(),
+            Some(Tenure::Own(_)) | None => true,
         }
-        let what = "its published port";
-        let port = wait::until(what, START, Duration::from_millis(20), async || {
-            container::published(&self.docker, &self.container, self.port).await
-        });
-        let port: u16 = self.in_time(port.await).await?;
-        *self.reach.lock().expect("no panic while held") =
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    }
+
+    /// Published ports change with every start and every network; addresses that somebody fixed never do.
+    pub(super) async fn find_address(&self) -> Result<(), NodeError> {
+        let host = self.host()?;
+        let reach = match host.docker.addressing() {
+            Addressing::Direct if self.keeps_its_address() => return Ok(()),
+            Addressing::Direct => {
+                let now = addresses(&host.inspect().await?);
+                let same = now.contains(&self.address).then_some(self.address);
+                let address = same.or(now.first().copied()).unwrap_or(self.address);
+                (address, self.port).into()
+            }
+            Addressing::Mapped => {
+                let what = "its published port";
+                let port = wait::until(what, START, Duration::from_millis(20), async || {
+                    container::published(&host.docker, &host.container, self.port).await
+                });
+                let port: u16 = self.in_time(port.await).await?;
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+            }
+        };
+        *self.reach.lock().expect("no panic while held") = reach;
         Ok(())
     }
 
-    /// Removes the container.
+    /// Removes the container, if it is the lab's.
     ///
     /// # Errors
     /// The container engine refused.
     pub async fn remove(&self) -> Result<(), NodeError> {
+        let Some(Host { docker, container, tenure: Tenure::Own(network) }) = &self.host else {
+            return Ok(());
+        };
         // Whoever is restarting it would start again what is being removed.
         let _coming_back = self.coming_back.lock().await;
-        let _turn = self.network.turn().await;
-        Ok(container::remove(&self.docker, &self.container).await?)
+        let _turn = network.turn().await;
+        Ok(container::remove(docker, container).await?)
     }
 
     /// Leaves the container to outlive its lab, and any sweep but an explicit one.
@@ -159,12 +198,14 @@ impl Node {
     /// # Errors
     /// The container engine refused.
     pub async fn keep(&self) -> Result<String, NodeError> {
-        let kept = format!("{}{KEPT}", self.container);
+        let host = self.host()?;
+        let Tenure::Own(_) = host.tenure else { return Ok(host.container.clone()) };
+        let kept = format!("{}{KEPT}", host.container);
         let options = RenameContainerOptionsBuilder::new().name(&kept).build();
-        let doing = format!("renaming `{}`", self.container);
-        self.docker
+        let doing = format!("renaming `{}`", host.container);
+        host.docker
             .api()
-            .rename_container(&self.container, options)
+            .rename_container(&host.container, options)
             .await
             .map_err(DockerError::api(doing))?;
         Ok(kept)

@@ -1,9 +1,17 @@
-//! A node: one server in one container, at one address for life.
+//! A node: one server at one address, in a container of the lab's, of somebody else's, or out of reach.
 
+mod console;
+mod host;
 mod life;
 mod server;
+mod sockets;
 
-pub use server::{Access, FOLDER, File, Server};
+pub(super) use console::{exec, exec_with};
+pub use host::Standing;
+pub(crate) use host::addresses;
+pub(super) use host::{Host, NOTE_LABEL};
+pub(super) use server::Cli;
+pub use server::{Access, CERTIFICATE, FOLDER, File, KEY, Server, TRUSTED};
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,12 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Attempt, Docker, DockerError, Network, Participant, Place, container, probe};
+use self::host::{Lent, Tenure};
+use super::{Docker, DockerError, Network, Participant, Place, container};
 use crate::wait::{self, Seen};
-use bollard::{
-    exec::{CreateExecOptions, StartExecResults},
-    query_parameters::LogsOptionsBuilder,
-};
+use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
 use lab_report::NodeId;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, aio::MultiplexedConnection};
@@ -41,13 +47,30 @@ pub struct Launch {
     pub server: Server,
 }
 
-/// A server in a container. Its address survives a stop; its data, in memory, does not.
+/// A server that runs already.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// How people call it.
+    pub id: NodeId,
+    /// Where it is, in a word.
+    pub zone: String,
+    /// What other nodes call it.
+    pub address: Ipv4Addr,
+    /// What it listens on.
+    pub port: u16,
+    /// Where this process reaches it.
+    pub reach: SocketAddr,
+    /// What it wants to see of a client.
+    pub access: Access,
+    /// Its container, where that is within reach.
+    pub standing: Option<Standing>,
+}
+
+/// A server. Its address survives a stop; whether its data does is the server's affair.
 pub struct Node {
     id: NodeId,
     zone: String,
-    docker: Docker,
-    network: Network,
-    container: String,
+    host: Option<Host>,
     address: Ipv4Addr,
     port: u16,
     access: Access,
@@ -75,6 +98,12 @@ pub enum NodeError {
     /// The container engine refused.
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// It is in no container that this machine's container engine runs.
+    #[error("{node} is in no container here")]
+    Elsewhere {
+        /// Which node.
+        node: NodeId,
+    },
     /// It did not reach a state in time.
     #[error("{node}: {source}{log}")]
     TimedOut {
@@ -110,25 +139,14 @@ impl Node {
             ports: vec![server.port],
             command,
             labels,
+            hosts: server.hosts,
             // Instead of the volume that official images would make.
             in_memory: Some("/data"),
         };
         container::create(docker, network, plan).await?;
-        let node = Self {
-            id,
-            zone,
-            docker: docker.clone(),
-            network: network.clone(),
-            container,
-            address,
-            port: server.port,
-            access: server.access,
-            reach: Mutex::new((address, server.port).into()),
-            started: OnceLock::new(),
-            connection: tokio::sync::Mutex::default(),
-            coming_back: tokio::sync::Mutex::default(),
-        };
-        match node.start(&server.files).await {
+        let host = Host { docker: docker.clone(), container, tenure: Tenure::Own(network.clone()) };
+        let node = Self::new(id, zone, Some(host), (address, server.port), server.access);
+        match node.start(&server.files, network).await {
             Ok(()) => Ok(Arc::new(node)),
             Err(error) => {
                 // It is nobody's, and would keep its name and address. The error has its log; what cannot
@@ -139,9 +157,45 @@ impl Node {
         }
     }
 
-    async fn start(&self, files: &[File]) -> Result<(), NodeError> {
-        container::put(&self.docker, &self.container, files).await?;
-        self.start_container().await?;
+    /// A server that runs already. `docker` runs its container, where that is known; whatever is done to the
+    /// networks of several is done one after the other, in `turn`.
+    pub fn found(found: Found, docker: Option<&Docker>, turn: &Arc<tokio::sync::Mutex<()>>) -> Arc<Self> {
+        let Found { id, zone, address, port, reach, access, standing } = found;
+        let host = docker.zip(standing).map(|(docker, standing)| Host {
+            docker: docker.clone(),
+            container: standing.name.clone(),
+            tenure: Tenure::Lent(Lent::new(standing, turn)),
+        });
+        let mut node = Self::new(id, zone, host, (address, port), access);
+        node.reach = Mutex::new(reach);
+        Arc::new(node)
+    }
+
+    fn new(
+        id: NodeId,
+        zone: String,
+        host: Option<Host>,
+        (address, port): (Ipv4Addr, u16),
+        access: Access,
+    ) -> Self {
+        Self {
+            id,
+            zone,
+            host,
+            address,
+            port,
+            access,
+            reach: Mutex::new((address, port).into()),
+            started: OnceLock::new(),
+            connection: tokio::sync::Mutex::default(),
+            coming_back: tokio::sync::Mutex::default(),
+        }
+    }
+
+    async fn start(&self, files: &[File], network: &Network) -> Result<(), NodeError> {
+        let host = self.host()?;
+        container::put(&host.docker, &host.container, files).await?;
+        self.start_container(host, network).await?;
         let _ = self.started.set(Instant::now());
         self.find_address().await?;
         self.answers().await
@@ -163,9 +217,13 @@ impl Node {
         &self.zone
     }
 
-    /// The name of its container.
+    /// The name of its container; nothing where it is in none that is known.
     pub fn container(&self) -> &str {
-        &self.container
+        self.host.as_ref().map_or("", |host| &host.container)
+    }
+
+    fn host(&self) -> Result<&Host, NodeError> {
+        self.host.as_ref().ok_or_else(|| NodeError::Elsewhere { node: self.id.clone() })
     }
 
     /// Its address on the lab's network: what other nodes call it.
@@ -176,6 +234,11 @@ impl Node {
     /// The port that its server listens on, inside its container.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether another node, or a client, means this one by `host`, its address or its name, and `port`.
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        self.port == port && (host == self.id.as_str() || host == self.address.to_string())
     }
 
     /// What its server wants to see of a client.
@@ -266,32 +329,28 @@ impl Node {
         Ok(crate::info::Info::parse(&self.ask::<String>(&["INFO"]).await?))
     }
 
-    /// Runs `redis-cli` inside the container, as on the node's own console: needs no network.
+    /// Its `INFO EVERYTHING`: also how often each command was called. One answer, of one instant.
     ///
     /// # Errors
-    /// The container does not run.
-    pub async fn console(&self, command: &[&str]) -> Result<String, NodeError> {
-        let port = self.port.to_string();
-        let mut words = vec![self.docker.engine().cli(), "-p", &port];
-        words.extend(command);
-        // Not as an argument: those are for everybody to read.
-        let password =
-            self.access.password.as_ref().map(|secret| format!("REDISCLI_AUTH={}", secret.reveal()));
-        Ok(exec_with(&self.docker, &self.container, &words, password.into_iter().collect()).await?)
+    /// As for [`Node::ask`].
+    pub async fn counters(&self) -> Result<crate::info::Info, NodeError> {
+        Ok(crate::info::Info::parse(&self.ask::<String>(&["INFO", "EVERYTHING"]).await?))
     }
 
-    /// Sends a `PING` to another node's address, from this one's place on the network.
-    ///
-    /// # Errors
-    /// The container does not run.
-    pub async fn ping(&self, other: &Self) -> Result<Attempt, DockerError> {
-        probe::ping(&self.docker, &self.container, other.address, other.port).await
-    }
-
-    /// The last lines of the server's log.
+    /// The last lines of the server's log, where that is within reach.
     pub async fn log_tail(&self, lines: usize) -> String {
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
-        let mut stream = self.docker.api().logs(&self.container, Some(options));
+        self.read_log(&lines.to_string()).await
+    }
+
+    /// All of the server's log, where that is within reach.
+    pub async fn log(&self) -> String {
+        self.read_log("all").await
+    }
+
+    async fn read_log(&self, tail: &str) -> String {
+        let Some(host) = &self.host else { return String::new() };
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(tail).build();
+        let mut stream = host.docker.api().logs(&host.container, Some(options));
         let mut log = String::new();
         while let Some(Ok(chunk)) = stream.next().await {
             log.push_str(&chunk.to_string());
@@ -334,40 +393,9 @@ impl Participant for Node {
     fn place(&self) -> Place {
         Place {
             name: self.id.to_string(),
-            container: self.container.clone(),
+            container: self.container().to_owned(),
             address: self.address,
             node: Some(self.id.clone()),
         }
     }
-}
-
-/// Runs a command in a container and returns what it printed.
-pub(super) async fn exec(docker: &Docker, container: &str, command: &[&str]) -> Result<String, DockerError> {
-    exec_with(docker, container, command, Vec::new()).await
-}
-
-/// [`exec`] with variables in the command's environment.
-async fn exec_with(
-    docker: &Docker,
-    container: &str,
-    command: &[&str],
-    environment: Vec<String>,
-) -> Result<String, DockerError> {
-    let doing = || format!("running `{}` in `{container}`", command.join(" "));
-    let options = CreateExecOptions {
-        cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
-        env: Some(environment),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        ..CreateExecOptions::default()
-    };
-    let exec = docker.api().create_exec(container, options).await.map_err(DockerError::api(doing()))?;
-    let started = docker.api().start_exec(&exec.id, None).await.map_err(DockerError::api(doing()))?;
-    let mut printed = String::new();
-    if let StartExecResults::Attached { mut output, .. } = started {
-        while let Some(chunk) = output.next().await {
-            printed.push_str(&chunk.map_err(DockerError::api(doing()))?.to_string());
-        }
-    }
-    Ok(printed)
 }

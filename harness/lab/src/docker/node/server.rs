@@ -1,13 +1,22 @@
 //! What runs on a node: a server, what it is told, and what it wants to see of a client.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
-use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError};
 
-use crate::{docker::PORT, secret::Secret};
+use crate::{certificates::Tls, docker::PORT, secret::Secret};
 
 /// Where a node keeps its files. Unlike `/data` it outlives a stop: it is the container's own.
 pub const FOLDER: &str = "/node";
+/// The certificates that a server trusts, in [`FOLDER`].
+pub const TRUSTED: &str = "trusted.crt";
+/// Its own certificate.
+pub const CERTIFICATE: &str = "node.crt";
+/// Its private key.
+pub const KEY: &str = "node.key";
 
 /// A server program and what it is told. The program is the engine's, also for a sentinel.
 #[derive(Debug, Clone)]
@@ -20,6 +29,9 @@ pub struct Server {
     pub when_returned: String,
     /// What it finds on its node when it first starts.
     pub files: Vec<File>,
+    /// Names that its node can resolve, and whose they are. A container engine's own resolver knows those of
+    /// running containers only.
+    pub hosts: Vec<(String, Ipv4Addr)>,
     /// What it wants to see of a client.
     pub access: Access,
 }
@@ -33,7 +45,7 @@ pub struct File {
     pub text: String,
 }
 
-/// Configuration files hold passwords.
+/// Configuration files hold passwords, and there are private keys.
 impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({} bytes)", self.name, self.text.len())
@@ -47,6 +59,15 @@ pub struct Access {
     pub user: Option<String>,
     /// The password, where there is one.
     pub password: Option<Secret>,
+    /// How to speak TLS, where the server does.
+    pub tls: Option<Tls>,
+}
+
+/// What `redis-cli` has to be told on a node to get in.
+pub(in crate::docker) struct Cli {
+    pub(in crate::docker) arguments: Vec<String>,
+    /// Not as arguments: those are for everybody to read.
+    pub(in crate::docker) environment: Vec<String>,
 }
 
 impl Server {
@@ -68,6 +89,7 @@ impl Server {
             arguments,
             when_returned: if clustered { "" } else { "--replicaof 127.0.0.1 1" }.to_owned(),
             files: Vec::new(),
+            hosts: Vec::new(),
             access: Access::default(),
         }
     }
@@ -86,7 +108,32 @@ impl Access {
         if let Some(password) = &self.password {
             settings = settings.set_password(password.reveal());
         }
-        let info = (address.ip().to_string(), address.port()).into_connection_info()?;
-        Ok(info.set_redis_settings(settings))
+        let (host, port) = (address.ip().to_string(), address.port());
+        let info = (host.clone(), port).into_connection_info()?.set_redis_settings(settings);
+        let Some(tls) = &self.tls else { return Ok(info) };
+        let address = ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None };
+        let client = Client::build_with_tls(info.set_addr(address), tls.into())?;
+        Ok(client.get_connection_info().clone())
+    }
+
+    /// The same without TLS.
+    pub fn in_plain(&self) -> Self {
+        Self { tls: None, ..self.clone() }
+    }
+
+    /// How `redis-cli` gets in from a node, which shows its own certificate.
+    pub(in crate::docker) fn cli(&self) -> Cli {
+        let mut arguments = Vec::new();
+        if self.tls.is_some() {
+            arguments.push("--tls".to_owned());
+            for (argument, file) in [("--cacert", TRUSTED), ("--cert", CERTIFICATE), ("--key", KEY)] {
+                arguments.extend([argument.to_owned(), format!("{FOLDER}/{file}")]);
+            }
+        }
+        if let Some(user) = &self.user {
+            arguments.extend(["--user".to_owned(), user.clone()]);
+        }
+        let password = self.password.as_ref().map(|secret| format!("REDISCLI_AUTH={}", secret.reveal()));
+        Cli { arguments, environment: password.into_iter().collect() }
     }
 }

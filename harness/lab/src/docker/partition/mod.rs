@@ -14,8 +14,6 @@ mod orders;
 mod side;
 mod split;
 
-use std::fmt;
-
 use futures_util::future::{join_all, try_join_all};
 use lab_report::evidence::{At, FaultWindow};
 
@@ -27,28 +25,10 @@ use super::{
     Docker, DockerError,
     sidecar::{Printed, Privilege, Sidecar},
 };
-use crate::record::{FaultId, Recorder};
-
-/// What the kernel that runs the containers has to be able to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Capability {
-    /// Packet rules, for every split and loss.
-    Nftables,
-    /// Shaping, for slow links.
-    Htb,
-    /// Delays, for late links.
-    Netem,
-}
-
-impl fmt::Display for Capability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Nftables => "nftables",
-            Self::Htb => "htb",
-            Self::Netem => "netem",
-        })
-    }
-}
+use crate::{
+    environment::{Capability, MissingCapability},
+    record::{FaultId, Recorder},
+};
 
 /// Why there is no partition, or why it is not healed.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +37,8 @@ pub enum PartitionError {
     #[error(transparent)]
     Docker(#[from] DockerError),
     /// The kernel cannot do it. Nothing was changed.
-    #[error("the kernel that runs the containers has no {capability}: {says}")]
-    MissingCapability {
-        /// What it lacks.
-        capability: Capability,
-        /// What it said.
-        says: String,
-    },
+    #[error(transparent)]
+    Missing(#[from] MissingCapability),
     /// Rules were not taken, though the kernel has what they need.
     #[error("the rules at {name} were refused: {says}")]
     Refused {
@@ -234,7 +209,10 @@ impl Hand {
     async fn has(&self, capability: Capability, script: &str) -> Result<(), PartitionError> {
         match self.sidecar.run(script).await? {
             Printed { ok: true, .. } => Ok(()),
-            Printed { text: says, .. } => Err(PartitionError::MissingCapability { capability, says }),
+            Printed { text: says, .. } => {
+                let whose = "the kernel that runs the containers has";
+                Err(MissingCapability { capability, whose, says }.into())
+            }
         }
     }
 

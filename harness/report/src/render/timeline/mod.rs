@@ -89,7 +89,7 @@ fn draw(step: &StepRecord) -> Markup {
     writes::lanes(&mut canvas, &step.timeline, &view);
     let bottom = canvas.y;
     axis(&mut canvas, &view);
-    key(&mut canvas, &step.timeline);
+    key(&mut canvas, &step.timeline, &view);
     events::legend(&mut canvas, &marked, &step.timeline);
     let height = canvas.y + 4.0;
     let name = format!("timeline of {}: {}", step.name(), summary(&step.timeline));
@@ -130,14 +130,12 @@ fn axis(canvas: &mut Canvas, view: &View) {
     // Clear of a first instant that lies on the very edge.
     canvas.put(html! { text.soft x=(px(LEFT - 24.0)) y=(px(y + 17.0)) text-anchor="end" { "since start" } });
     canvas.y = y + 24.0;
-    if let Some(note) = view.note() {
-        canvas.put(html! { text.soft x=(px(RIGHT)) y=(px(canvas.y + 10.0)) text-anchor="end" { (note) } });
-    }
 }
 
-/// What the shapes mean: only those that are drawn.
-fn key(canvas: &mut Canvas, timeline: &Timeline) {
-    let y = canvas.y + 10.0;
+/// What the shapes mean, only those that are drawn; and at the end of the row, or below it, what the window
+/// leaves out.
+fn key(canvas: &mut Canvas, timeline: &Timeline, view: &View) {
+    let mut y = canvas.y + 10.0;
     let mut x = LEFT;
     let mut entry = |canvas: &mut Canvas, symbol: Markup, text: &str| {
         canvas.put(html! {
@@ -161,5 +159,11 @@ fn key(canvas: &mut Canvas, timeline: &Timeline) {
             entry(canvas, symbol, writes::word(outcome));
         }
     }
-    canvas.y += 22.0;
+    if let Some(note) = view.note() {
+        if x + view::width(&note) > RIGHT {
+            y += 16.0;
+        }
+        canvas.put(html! { text.soft x=(px(RIGHT)) y=(px(y)) text-anchor="end" { (note) } });
+    }
+    canvas.y = y + 12.0;
 }

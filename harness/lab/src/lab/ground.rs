@@ -1,0 +1,84 @@
+//! What a lab stands on: a container engine to make nodes with, or a deployment that was found.
+
+use crate::{
+    attach::{AttachError, Survey, survey},
+    connect,
+    docker::{Docker, DockerError, Labels, route},
+    environment::Environment,
+    explain::chain,
+    reaper::Reaper,
+    session::Session,
+};
+
+/// What is there before a topology is.
+pub(super) struct Ground {
+    /// The container engine, where there is one within reach.
+    pub(super) docker: Option<Docker>,
+    /// What was found; none where the lab makes its own.
+    pub(super) survey: Option<Survey>,
+    /// Cleans up after this process; none where nothing can be left.
+    reaper: Option<Reaper>,
+}
+
+impl Ground {
+    /// Makes sure of everything that the environment needs. Why it cannot be had is said with a hint.
+    pub(super) async fn prepare(
+        session: &Session,
+        progress: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Self, String> {
+        let environment = &session.environment;
+        if let Environment::Endpoints { .. } = environment {
+            let survey = survey(environment, None).await.map_err(attach_failed)?;
+            return Ok(Self { docker: None, survey: Some(survey), reaper: None });
+        }
+        let labels = Labels::new(session.run.clone());
+        // Before the first container, so that nothing is ever without somebody who removes or restores it.
+        let reaper = Reaper::watch_over(session.reaper(), &labels.lab);
+        let reaper = reaper.map_err(|error| format!("no reaper: {error}"))?;
+        let prepared = match environment {
+            Environment::Containers => Docker::prepare(session.engine.clone(), labels, progress)
+                .await
+                .map(|docker| (docker, None))
+                .map_err(|error| explained(&error, &error.hint())),
+            _ => borrow(session, labels).await.map_err(attach_failed),
+        };
+        match prepared {
+            Ok((docker, survey)) => Ok(Self { docker: Some(docker), survey, reaper: Some(reaper) }),
+            Err(why) => {
+                reaper.dismiss();
+                Err(why)
+            }
+        }
+    }
+
+    /// Removes everything of the lab's, and restores what it borrowed.
+    pub(super) async fn clear(&self) -> Result<(), DockerError> {
+        match &self.docker {
+            Some(docker) => docker.tear_down().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// There is nothing more to look after.
+    pub(super) fn leave(self) {
+        if let Some(reaper) = self.reaper {
+            reaper.dismiss();
+        }
+    }
+}
+
+async fn borrow(session: &Session, labels: Labels) -> Result<(Docker, Option<Survey>), AttachError> {
+    let api = connect::connect().await.map_err(DockerError::from)?;
+    let addressing = route(&api).await?.addressing();
+    let found = survey(&session.environment, Some((&api, addressing))).await?;
+    let docker = Docker::attached(api, addressing, found.image.clone(), session.engine.clone(), labels);
+    Ok((docker, Some(found)))
+}
+
+fn attach_failed(error: AttachError) -> String {
+    explained(&error, &error.hint())
+}
+
+fn explained(error: &dyn std::error::Error, hint: &str) -> String {
+    format!("{}\nhint: {hint}", chain(error))
+}
