@@ -71,6 +71,9 @@ pub struct Item {
     pub title: String,
     /// What a sound deployment shows.
     pub expected: String,
+    /// The engine's own tests of the same thing, as `file: name`. None where the engine has none.
+    #[serde(default)]
+    pub engine_tests: Vec<String>,
     /// Parts of the task; each wins its marks when all of its checks pass.
     #[serde(rename = "criterion")]
     pub criteria: Vec<Criterion>,

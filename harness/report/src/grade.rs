@@ -69,18 +69,27 @@ fn grade_item(checklist: &Checklist, item: &Item, steps: &[StepRecord]) -> Optio
     let verdict_of = |id: &CheckId| Verdict::worst(judged(id).iter().map(|check| check.verdict));
     let records: Vec<_> = item.checks().flat_map(&judged).collect();
     let finding = Finding::of(checklist, item, &records)?;
-    // The worst of no checks is unknown, so a criterion without any wins nothing.
-    let earned =
-        |criterion: &&Criterion| Verdict::worst(criterion.checks.iter().map(verdict_of)) == Verdict::Pass;
+    // The worst of no checks is unknown, so a criterion without any wins nothing. What the environment cannot
+    // exercise cannot be won, and so is not lost; of several cases those count that it can.
+    let marks_of = |counts: fn(Verdict) -> bool| {
+        let earned = |id: &CheckId| {
+            let all = judged(id).into_iter().map(|check| check.verdict);
+            let exercised: Vec<Verdict> = all.filter(|verdict| *verdict != Verdict::Skipped).collect();
+            if exercised.is_empty() { verdict_of(id) } else { Verdict::worst(exercised) }
+        };
+        let verdict = |criterion: &Criterion| Verdict::worst(criterion.checks.iter().map(earned));
+        item.criteria.iter().filter(|one| counts(verdict(one))).map(|one| one.marks).sum()
+    };
     Some(GradedItem {
         id: item.id.clone(),
         title: item.title.clone(),
-        marks: item.marks(),
-        marks_awarded: item.criteria.iter().filter(earned).map(|criterion| criterion.marks).sum(),
+        marks: marks_of(|verdict| verdict != Verdict::Skipped),
+        marks_awarded: marks_of(|verdict| verdict == Verdict::Pass),
         verdict: Verdict::worst(item.checks().map(verdict_of)),
         expected: finding.expected,
         observed: finding.observed,
         hint: finding.hint,
+        engine_tests: item.engine_tests.clone(),
         checks: item.checks().cloned().collect(),
     })
 }
@@ -261,6 +270,32 @@ mod tests {
         assert_eq!(item.observed, "not run: status.role");
         let hint = "`cargo lab grade small --step data --step status` runs all that it takes";
         assert_eq!(item.hint.as_deref(), Some(hint));
+    }
+
+    #[test]
+    fn what_the_environment_cannot_exercise_is_neither_won_nor_lost() {
+        let checklist = small();
+        let skipped = |case| record(&checklist, "status", Some(case), Verdict::Skipped);
+        let left = |data| vec![record(&checklist, "data", None, data), skipped("crash"), skipped("hold")];
+        let (report, item) = graded(left(Verdict::Pass), &["data", "status"]);
+        assert_eq!((report.verdict, item.verdict), (Verdict::Skipped, Verdict::Skipped));
+        assert_eq!((item.marks_awarded, item.marks), (2, 2));
+        let (_, item) = graded(left(Verdict::Fail), &["data", "status"]);
+        assert_eq!((item.marks_awarded, item.marks), (0, 2));
+    }
+
+    #[test]
+    fn of_several_cases_those_win_marks_that_can_be_exercised() {
+        let checklist = small();
+        let of = |case, verdict| record(&checklist, "status", Some(case), verdict);
+        let left = |crash| {
+            let data = record(&checklist, "data", None, Verdict::Pass);
+            vec![data, of("crash", crash), of("hold", Verdict::Skipped)]
+        };
+        let (_, item) = graded(left(Verdict::Pass), &["data", "status"]);
+        assert_eq!((item.verdict, item.marks_awarded, item.marks), (Verdict::Skipped, 3, 3));
+        let (_, item) = graded(left(Verdict::Fail), &["data", "status"]);
+        assert_eq!((item.verdict, item.marks_awarded, item.marks), (Verdict::Fail, 2, 3));
     }
 
     #[test]

@@ -127,6 +127,9 @@ pub struct GradedItem {
     /// What to do about it, when it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The engine's own tests of the same thing, as `file: name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engine_tests: Vec<String>,
     /// The checks that prove it.
     pub checks: Vec<CheckId>,
 }

@@ -7,12 +7,12 @@ use failover_lab::{
 };
 use lab_report::{
     Verdict,
-    judge::{Election, Judgement, seconds},
+    judge::{Election, seconds},
 };
 
 use super::{
     clocks,
-    seen::{election, epoch, follows, happened, stage, successor},
+    seen::{election, epoch, follows, happened, one_epoch_each, stage, successor},
 };
 use crate::step::{Outcome, step};
 
@@ -65,12 +65,7 @@ async fn second_failover(lab: &mut Lab<Sentinels>) -> Outcome {
     // 4. The epoch.
     let grown = epoch(lab).await.saturating_sub(before);
     let elections = lab.recorder().look(|timeline| Election::epochs(timeline, first.began));
-    let told = match grown == elections as u64 {
-        true => "grew by one for each election".to_owned(),
-        false => format!("grew by {grown} in {elections} elections"),
-    };
-    let grew = Judgement::equal("grew by one for each election", told);
-    lab.check("second.epoch", grew.evidence(format!("{elections} elections for two failovers")));
+    lab.check("second.epoch", one_epoch_each(elections, grown));
 
     // 5. The clocks.
     let between = second.began.since(first.began);

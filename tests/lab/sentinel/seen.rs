@@ -5,14 +5,24 @@ use std::{sync::Arc, time::Duration};
 use failover_lab::{
     Lab, Sentinels, StepError,
     docker::Node,
+    environment::Environment,
+    info::Info,
     sentinel::{Flag, Instance},
     wait::Seen,
 };
 use lab_report::judge::{Election, Judgement};
 
-/// Far above every bound, and long enough for one election that fails and is tried again: twice the
-/// failover timeout of 5 s, and a second. A slow stage fails its bound and nothing else.
-pub(super) const STAGE: Duration = Duration::from_secs(15);
+/// Far above every bound, and long enough for two elections that fail and are tried again: twice the
+/// failover timeout of 5 s, and a second, each. A slow stage fails its bound and nothing else.
+pub(super) const STAGE: Duration = Duration::from_secs(30);
+
+/// The same in a deployment of somebody else's, where nobody has shortened the failover timeout.
+pub(super) fn patience(lab: &Lab<Sentinels>) -> Duration {
+    match lab.environment() {
+        Environment::Containers => STAGE,
+        _ => STAGE + lab.deployment().topology().failover_timeout * 2,
+    }
+}
 
 /// The configuration epoch that the sentinels hold: the largest.
 pub(super) async fn epoch(lab: &Lab<Sentinels>) -> u64 {
@@ -22,6 +32,16 @@ pub(super) async fn epoch(lab: &Lab<Sentinels>) -> u64 {
         largest = largest.max(lab.deployment().master(sentinel).await.map_or(0, |master| master.epoch()));
     }
     largest
+}
+
+/// Every election takes an epoch, also one that nobody wins; nothing else does.
+pub(super) fn one_epoch_each(elections: usize, grown: u64) -> Judgement {
+    let expected = "grew by one for each election";
+    let judgement = match grown == elections as u64 {
+        true => Judgement::of(true, expected, expected),
+        false => Judgement::of(false, expected, format!("grew by {grown} in {elections} elections")),
+    };
+    judgement.evidence(format!("elections: {elections}"))
 }
 
 pub(super) fn election(lab: &Lab<Sentinels>, old: &Node) -> Option<Election> {
@@ -43,7 +63,16 @@ pub(super) async fn stage(
             None => Seen::NotYet("nothing began".to_owned()),
         }
     };
-    lab.wait(what, STAGE, look).await.map_err(|late| format!("not within {STAGE:?}: {}", late.last_seen))
+    within(lab, what, look).await
+}
+
+async fn within<F: Future<Output = Seen<()>>>(
+    lab: &Lab<Sentinels>,
+    what: &str,
+    look: impl FnMut() -> F,
+) -> Result<(), String> {
+    let budget = patience(lab);
+    lab.wait(what, budget, look).await.map_err(|late| format!("not within {budget:?}: {}", late.last_seen))
 }
 
 pub(super) fn happened(expected: &str, result: Result<(), String>) -> Judgement {
@@ -79,18 +108,19 @@ pub(super) fn successor(lab: &Lab<Sentinels>, election: &Election) -> Result<Arc
 
 /// Waits until a node follows another, with its link up.
 pub(super) async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -> Result<(), String> {
-    let wanted = primary.address().to_string();
+    let named = |info: &Info| {
+        let named = info.get("master_host").zip(info.number("master_port"));
+        named.is_some_and(|(host, port)| primary.is_at(host, port))
+    };
     let look = || async {
         match node.info().await {
-            Ok(info) if info.get("master_host") == Some(&wanted) && info.link_up() == Some(true) => {
-                Seen::Ready(())
-            }
+            Ok(info) if named(&info) && info.link_up() == Some(true) => Seen::Ready(()),
             Ok(info) => Seen::NotYet(info.replication()),
             Err(error) => Seen::NotYet(error.to_string()),
         }
     };
     let what = format!("{} to follow {}", node.id(), primary.id());
-    lab.wait(&what, STAGE, look).await.map_err(|late| format!("not within {STAGE:?}: {}", late.last_seen))
+    within(lab, &what, look).await
 }
 
 /// Whom the election made primary, in words.
@@ -111,9 +141,9 @@ pub(super) async fn behind(
     }
     let end = primary.info().await?.offset();
     let of = |listed: &[Instance], node: &Node| {
-        let wanted = node.address().to_string();
-        let found =
-            listed.iter().find(|replica| replica.address() == wanted && replica.is_only(Flag::Replica));
+        let at =
+            |replica: &&Instance| node.is_at(replica.address(), replica.number("port").unwrap_or_default());
+        let found = listed.iter().find(|replica| at(replica) && replica.is_only(Flag::Replica));
         found.and_then(|replica| replica.number::<u64>("slave-repl-offset"))
     };
     let look = || async {

@@ -44,6 +44,9 @@ fn item(report: &Report, item: &GradedItem, graded: bool) -> Markup {
                         } " "
                     }
                 }
+                @if !item.engine_tests.is_empty() {
+                    p.proof { "the engine's own: " (item.engine_tests.join("; ")) }
+                }
             }
             @if graded { span.marks { (item.marks_awarded) span.of { "/" (item.marks) } } }
         }
