@@ -1,4 +1,4 @@
-//! How long the lab's own waiting takes: a group's boot, and the observer's look at a role.
+//! How long the lab's own waiting takes: a group's boot, a cluster's, and the observer's look at a role.
 //!
 //! `cargo bench --package lab-steps` prints one table. Figures of different runs, or machines, are not
 //! to be compared; the ratio of two rows of one run is. Nothing is asserted.
@@ -8,12 +8,13 @@ mod bare;
 
 use std::{
     io::Write,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bare::{Bare, with_group};
 use failover_lab::{
-    Replicated,
+    Replicated, cluster,
+    cluster::ClusterGroup,
     docker::{Node, PORT},
     observer::Observer,
     replicated,
@@ -24,6 +25,7 @@ use lab_report::evidence::Role;
 
 const BOOTS: usize = 10;
 const STOCK_BOOTS: usize = 3;
+const CREATIONS: usize = 5;
 const PROMOTIONS: usize = 10;
 const SOON: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,6 +43,13 @@ async fn main() -> std::io::Result<()> {
             defaults.push(boot(&stock).await);
         }
     }
+    let (mut clusters, mut created) = (Vec::new(), Vec::new());
+    for round in 0..BOOTS {
+        clusters.push(with_group(cluster(3).replicas(1), None, async |lab| lab.boot.replication).await);
+        if round < CREATIONS {
+            created.push(with_group(cluster(3).replicas(1).unformed(), None, create).await);
+        }
+    }
     let seen = observer_latencies().await;
 
     let mut out = std::io::stdout().lock();
@@ -52,8 +61,19 @@ async fn main() -> std::io::Result<()> {
     row(&mut out, "servers answering to online, redis.conf", &answering_stock, "")?;
     row(&mut out, "containers running to online, redis.conf", &running_stock, "")?;
     row(&mut out, "promotion, from the server's log to observer", &seen, "median ≤ 20")?;
-    ratio(&mut out, "ratio of the boots, from servers answering", &answering_stock, &answering)?;
-    ratio(&mut out, "ratio of the boots, from containers running", &running_stock, &running)
+    ratio(&mut out, "ratio of the boots, from servers answering", &answering_stock, &answering, "≥ 50×")?;
+    ratio(&mut out, "ratio of the boots, from containers running", &running_stock, &running, "≥ 50×")?;
+    row(&mut out, "servers answering to a cluster that stands", &clusters, "")?;
+    row(&mut out, "the same by redis-cli --cluster create", &created, "")?;
+    ratio(&mut out, "ratio of the two", &created, &clusters, "≥ 10×")
+}
+
+/// Makes a cluster of nodes that stand alone, the way everybody does it.
+async fn create(lab: &Bare<ClusterGroup>) -> Duration {
+    let begin = Instant::now();
+    lab.group.create().await.unwrap_or_else(|error| panic!("{error}"));
+    lab.group.stands().await.unwrap_or_else(|late| panic!("{late}"));
+    begin.elapsed()
 }
 
 /// What the lab shortens, as `redis.conf` has it.
@@ -142,9 +162,15 @@ fn row(out: &mut impl Write, what: &str, lengths: &[Duration], target: &str) -> 
     writeln!(out, "{what:<48} {n:>3} {middle:>10.1} {least:>10.1} {most:>10.1}  {target}")
 }
 
-fn ratio(out: &mut impl Write, what: &str, slow: &[Duration], fast: &[Duration]) -> std::io::Result<()> {
+fn ratio(
+    out: &mut impl Write,
+    what: &str,
+    slow: &[Duration],
+    fast: &[Duration],
+    target: &str,
+) -> std::io::Result<()> {
     let ratio = median(slow).as_secs_f64() / median(fast).as_secs_f64();
-    writeln!(out, "{what:<48} {:>3} {ratio:>9.0}× {:>10} {:>10}  ≥ 50×", "", "", "")
+    writeln!(out, "{what:<48} {:>3} {ratio:>9.0}× {:>10} {:>10}  {target}", "", "", "")
 }
 
 fn median(lengths: &[Duration]) -> Duration {

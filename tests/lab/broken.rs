@@ -13,18 +13,20 @@ use rstest::rstest;
 use serde::Deserialize;
 
 use crate::{
+    cluster::*,
     replication::*,
     sentinel::*,
     step::{AnyStep, checklist, describe},
 };
 
-const CHECKLISTS: [&str; 2] = ["q5", "sentinel"];
+const CHECKLISTS: [&str; 3] = ["q5", "sentinel", "cluster"];
 
 /// Every step of a checklist, in its order.
 pub(crate) fn steps(checklist: &str) -> &'static [&'static dyn AnyStep] {
     match checklist {
         "q5" => REPLICATION,
         "sentinel" => SENTINEL,
+        "cluster" => CLUSTER,
         other => panic!("no steps for the checklist `{other}`"),
     }
 }
@@ -80,6 +82,16 @@ const SENTINEL: &[&dyn AnyStep] = &[
     &pipelining::STEP,
     &announced_hostnames::STEP,
     &tls::STEP,
+];
+
+const CLUSTER: &[&dyn AnyStep] = &[
+    &cluster_creation::STEP,
+    &sharding::STEP,
+    &redirections::STEP,
+    &cross_slot::STEP,
+    &cluster_replication::STEP,
+    &slot_failover::STEP,
+    &cluster_recovery::STEP,
 ];
 
 /// A set-up that is wrong on purpose.
@@ -145,7 +157,7 @@ fn lost_marks(checklist: &Checklist, checks: &BTreeSet<CheckId>) -> BTreeMap<Str
 }
 
 #[rstest]
-fn every_check_has_a_broken_set_up(#[values("q5", "sentinel")] list: &str) {
+fn every_check_has_a_broken_set_up(#[values("q5", "sentinel", "cluster")] list: &str) {
     let proved: BTreeSet<CheckId> = fixtures(list).iter().map(|path| read(path).fails).collect();
     let checklist = checklist(list);
     let checks: BTreeSet<CheckId> =
@@ -158,7 +170,7 @@ fn every_check_has_a_broken_set_up(#[values("q5", "sentinel")] list: &str) {
 }
 
 #[rstest]
-fn the_checklist_and_the_tests_name_the_same_steps(#[values("q5", "sentinel")] list: &str) {
+fn the_checklist_and_the_tests_name_the_same_steps(#[values("q5", "sentinel", "cluster")] list: &str) {
     let checklist = checklist(list);
     let listed: Vec<&str> = checklist.steps.iter().map(|step| step.id.as_str()).collect();
     assert_eq!(listed, steps(list).iter().map(|step| step.id()).collect::<Vec<_>>());

@@ -143,6 +143,27 @@ mod sentinel {
     }
 }
 
+/// The Cluster lab: shards that fail over among themselves, and clients that are sent from one to another.
+mod cluster {
+    /// Nodes that stand alone become a cluster.
+    pub(crate) mod cluster_creation;
+    /// A primary that was replaced comes back, and follows its successor.
+    pub(crate) mod cluster_recovery;
+    /// Every primary has a replica in another zone, with its data.
+    pub(crate) mod cluster_replication;
+    /// One command, one slot.
+    pub(crate) mod cross_slot;
+    /// A node that is asked for what another has says who has it.
+    pub(crate) mod redirections;
+    /// Keys are divided over the shards by their slots.
+    pub(crate) mod sharding;
+    /// One primary of three is lost, and its replica takes its slots.
+    pub(crate) mod slot_failover;
+
+    /// What the steps look for.
+    mod seen;
+}
+
 /// The grader is graded: every broken set-up fails its check, and no other.
 mod broken;
 

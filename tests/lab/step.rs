@@ -46,6 +46,9 @@ macro_rules! step {
     ("sentinel", $id:literal, $topology:expr, $body:ident, needs $needs:tt) => {
         crate::step::step!(failover_lab::Sentinels, "sentinel", $id, $topology, $body, $needs);
     };
+    ("cluster", $id:literal, $topology:expr, $body:ident, needs $needs:tt) => {
+        crate::step::step!(failover_lab::Clusters, "cluster", $id, $topology, $body, $needs);
+    };
     ($kind:ty, $checklist:literal, $id:literal, $topology:expr, $body:ident, [$($needed:ident),*]) => {
         pub(crate) const STEP: crate::step::Step<$kind> = crate::step::Step {
             checklist: $checklist,

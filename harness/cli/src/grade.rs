@@ -82,7 +82,7 @@ impl Grade {
         let Some(spec) = &self.attach else { return Ok(Environment::Containers) };
         if checklist.lab != "sentinel" {
             return Err(Failure::usage(
-                format!("checklist `{}` is about a manager and endpoints of the lab's own", checklist.id),
+                format!("the steps of checklist `{}` need a deployment of the lab's own", checklist.id),
                 "`cargo lab grade sentinel --attach …` grades what its owner runs",
             ));
         }

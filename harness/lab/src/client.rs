@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    cluster::Owner,
     docker::{Access, Node, PORT, Relay},
     endpoint::{Caching, Records, Resolver},
     sentinel::{Discovery, Nearest},
@@ -39,6 +40,8 @@ enum Target {
     Sentinels(Discovery),
     /// Whichever node is the nearest to read from, looked for anew for every connection.
     Nearest(Nearest),
+    /// Whichever node the others hold to have a slot, asked anew for every connection.
+    Owner(Owner),
     /// One node.
     Node { info: ConnectionInfo },
 }
@@ -93,11 +96,11 @@ impl CallError {
         }
     }
 
-    /// The connection is of no more use: it broke, or it is to a replica. A demoted primary keeps its
-    /// connections, and who is named may be another by now.
+    /// The connection is of no more use: it broke, or it is to a node that is not, or no longer, the one to
+    /// ask. A demoted primary keeps its connections, and who is named may be another by now.
     pub(crate) fn ends_the_connection(&self) -> bool {
         match self {
-            Self::Refused(text) => text.starts_with("READONLY"),
+            Self::Refused(text) => text.starts_with("READONLY") || text.starts_with("MOVED"),
             Self::NotSent(_) | Self::NoAnswer(_) => true,
         }
     }
@@ -148,6 +151,12 @@ impl Client {
     /// A client of the node that is the nearest to read from: it looks again when its connection breaks.
     pub fn of_nearest(nearest: Nearest) -> Self {
         Self::to(Target::Nearest(nearest))
+    }
+
+    /// A client of the node that has a slot: it asks the nodes again when its connection breaks, or when it is
+    /// sent elsewhere.
+    pub fn of_owner(owner: Owner) -> Self {
+        Self::to(Target::Owner(owner))
     }
 
     fn to(target: Target) -> Self {
@@ -282,6 +291,9 @@ impl Client {
             Target::Node { info } => (info.clone(), config),
             Target::Sentinels(discovery) => {
                 return discovery.primary(self.patience).await.map_err(CallError::NotSent);
+            }
+            Target::Owner(owner) => {
+                return owner.connect(self.patience).await.map_err(CallError::NotSent);
             }
             Target::Nearest(nearest) => {
                 return nearest.connect(self.patience).await.map_err(CallError::NotSent);

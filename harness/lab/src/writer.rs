@@ -22,6 +22,43 @@ use crate::{
 /// found again.
 pub const KEYS: &str = "failover-lab:";
 
+/// The names of a writer's keys: what comes before the sequence number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys(String);
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self(format!("{KEYS}write:"))
+    }
+}
+
+impl Keys {
+    /// Keys with one tag: all of them are in one slot.
+    pub fn tagged(tag: &str) -> Self {
+        Self(format!("{KEYS}{{{tag}}}:write:"))
+    }
+
+    /// The key of a sequence number.
+    pub fn key(&self, sequence: u64) -> String {
+        format!("{}{sequence}", self.0)
+    }
+
+    /// The sequence numbers of `writes` that a node has.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn found(&self, node: &Node, writes: &[Write]) -> Result<BTreeSet<u64>, NodeError> {
+        let mut found = BTreeSet::new();
+        for chunk in writes.chunks(500) {
+            let keys: Vec<String> = chunk.iter().map(|write| self.key(write.sequence)).collect();
+            let words: Vec<&str> = ["MGET"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+            let values: Vec<Option<u64>> = node.ask(&words).await?;
+            found.extend(values.into_iter().flatten());
+        }
+        Ok(found)
+    }
+}
+
 /// Writes its sequence numbers, one key each, until stopped.
 pub struct Writer {
     stop: watch::Sender<bool>,
@@ -34,14 +71,20 @@ impl Writer {
 
     /// Begins to write through `client`.
     pub fn start(client: Client, recorder: &Recorder) -> Self {
+        Self::start_at(client, recorder, Keys::default(), true)
+    }
+
+    /// Begins to write elsewhere. Of several writers only one is `shown` on the timeline.
+    pub fn start_at(client: Client, recorder: &Recorder, keys: Keys, shown: bool) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(write(Arc::new(client), recorder.clone(), stopped));
+        let hand = Arc::new(Hand { client, recorder: recorder.clone(), keys, shown });
+        let task = tokio::spawn(write(hand, stopped));
         Self { stop, task }
     }
 
     /// The key of a sequence number.
     pub fn key(sequence: u64) -> String {
-        format!("{KEYS}write:{sequence}")
+        Keys::default().key(sequence)
     }
 
     /// Stops, waits for what is under way, and hands over the history (the timeline has it, too).
@@ -56,18 +99,19 @@ impl Writer {
 /// # Errors
 /// The node does not answer.
 pub async fn found(node: &Node, writes: &[Write]) -> Result<BTreeSet<u64>, NodeError> {
-    let mut found = BTreeSet::new();
-    for chunk in writes.chunks(500) {
-        let keys: Vec<String> = chunk.iter().map(|write| Writer::key(write.sequence)).collect();
-        let words: Vec<&str> = ["MGET"].into_iter().chain(keys.iter().map(String::as_str)).collect();
-        let values: Vec<Option<u64>> = node.ask(&words).await?;
-        found.extend(values.into_iter().flatten());
-    }
-    Ok(found)
+    Keys::default().found(node, writes).await
 }
 
-async fn write(client: Arc<Client>, recorder: Recorder, mut stopped: watch::Receiver<bool>) -> Vec<Write> {
-    let (start, zero) = (Instant::now(), recorder.now());
+/// What writes, and where to.
+struct Hand {
+    client: Client,
+    recorder: Recorder,
+    keys: Keys,
+    shown: bool,
+}
+
+async fn write(hand: Arc<Hand>, mut stopped: watch::Receiver<bool>) -> Vec<Write> {
+    let (start, zero) = (Instant::now(), hand.recorder.now());
     let mut ticks = interval_at(start, Writer::EVERY);
     // Late ticks are made up for: the schedule is fixed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -76,7 +120,7 @@ async fn write(client: Arc<Client>, recorder: Recorder, mut stopped: watch::Rece
         tokio::select! {
             intended = ticks.tick() => {
                 let intended = At(zero.0 + (intended - start));
-                under_way.spawn(one(Arc::clone(&client), recorder.clone(), sequence, intended));
+                under_way.spawn(one(Arc::clone(&hand), sequence, intended));
             }
             _ = stopped.changed() => break,
         }
@@ -86,15 +130,18 @@ async fn write(client: Arc<Client>, recorder: Recorder, mut stopped: watch::Rece
     writes
 }
 
-async fn one(client: Arc<Client>, recorder: Recorder, sequence: u64, intended: At) -> Write {
-    let answer: Result<(), _> = client.ask(&["SET", &Writer::key(sequence), &sequence.to_string()]).await;
-    let done = recorder.now();
+async fn one(hand: Arc<Hand>, sequence: u64, intended: At) -> Write {
+    let answer: Result<(), _> =
+        hand.client.ask(&["SET", &hand.keys.key(sequence), &sequence.to_string()]).await;
+    let done = hand.recorder.now();
     let write = match answer {
         Ok(()) => Write { sequence, intended, done, outcome: Outcome::Acknowledged, error: None },
         Err(error) => {
             Write { sequence, intended, done, outcome: error.outcome(), error: Some(error.class()) }
         }
     };
-    recorder.wrote(write.clone());
+    if hand.shown {
+        hand.recorder.wrote(write.clone());
+    }
     write
 }

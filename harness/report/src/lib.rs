@@ -13,7 +13,9 @@ pub mod judge;
 pub mod normalise;
 pub mod render;
 pub mod report;
+pub mod slots;
 pub mod verdict;
 
 pub use ids::{CheckId, NodeId, RunId, StepId};
+pub use slots::{Slot, Slots};
 pub use verdict::Verdict;

@@ -3,23 +3,23 @@
 use std::{panic::AssertUnwindSafe, path::Path};
 
 use failover_lab::{
-    Replicated,
+    Topology,
     docker::{Addressing, Docker, Labels, Network},
     engine::Engine,
     group::ReplicationGroup,
     reaper::Reaper,
     record::Recorder,
     session::new_run_id,
-    topology::Boot,
+    topology::{Boot, Deployment, Site},
 };
 use futures_util::FutureExt;
 
-/// A replication group, and what it runs on. Tests and benches share it; neither needs all of it.
+/// A deployment, and what it runs on. Tests and benches share it; neither needs all of it.
 #[allow(dead_code, reason = "see above")]
-pub(crate) struct Bare {
+pub(crate) struct Bare<D = ReplicationGroup> {
     pub(crate) docker: Docker,
     pub(crate) network: Network,
-    pub(crate) group: ReplicationGroup,
+    pub(crate) group: D,
     pub(crate) boot: Boot,
     pub(crate) recorder: Recorder,
 }
@@ -27,10 +27,10 @@ pub(crate) struct Bare {
 /// Boots `topology`, lends it to `body`, and removes all of it: also when an assertion fails.
 ///
 /// `addressing` says how its nodes are reached; the machine's own way if it says nothing.
-pub(crate) async fn with_group<T>(
-    topology: Replicated,
+pub(crate) async fn with_group<P: Topology, T>(
+    topology: P,
     addressing: impl Into<Option<Addressing>>,
-    body: impl AsyncFnOnce(&Bare) -> T,
+    body: impl AsyncFnOnce(&Bare<P::Deployment>) -> T,
 ) -> T {
     let labels = Labels::new(new_run_id());
     let reaper = Reaper::watch_over(Path::new(env!("CARGO_BIN_EXE_lab-reaper")), &labels.lab);
@@ -48,12 +48,15 @@ pub(crate) async fn with_group<T>(
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-async fn run<T>(docker: &Docker, topology: Replicated, body: impl AsyncFnOnce(&Bare) -> T) -> T {
+async fn run<P: Topology, T>(
+    docker: &Docker,
+    topology: P,
+    body: impl AsyncFnOnce(&Bare<P::Deployment>) -> T,
+) -> T {
     let network = Network::create(docker, &docker.labels().lab).await.unwrap_or_else(|e| panic!("{e}"));
     let recorder = Recorder::default();
-    let (group, boot) = ReplicationGroup::create("lab", &topology, docker, &network, &recorder)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
+    let site = Site { docker: docker.clone(), network: network.clone(), recorder: recorder.clone() };
+    let (group, boot) = topology.boot(&site).await.unwrap_or_else(|error| panic!("{error}"));
     let bare = Bare { docker: docker.clone(), network, group, boot, recorder };
     let ended = AssertUnwindSafe(body(&bare)).catch_unwind().await;
     bare.group.retire().await;

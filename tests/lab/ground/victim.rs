@@ -6,8 +6,8 @@
 use std::{error::Error, io::Write, path::Path};
 
 use failover_lab::{
-    Lab, Plan, StepError, Topology, docker::FaultKind, environment::Environment, replicated, sentinels,
-    session::Session,
+    Lab, Plan, Sentinels, StepError, Topology, docker::FaultKind, environment::Environment, replicated,
+    sentinels, session::Session,
 };
 use lab_report::checklist::Step;
 
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             wait_for_the_end(&session, topology, async |_| Ok(())).await
         }
         _ => {
-            let act = async |lab: &mut Lab<_>| {
+            let act = async |lab: &mut Lab<Sentinels>| {
                 let primary = lab.deployment().first_primary().clone();
                 let _lost = lab.inject(FaultKind::Stop, &primary).await?;
                 Ok(())

@@ -98,24 +98,35 @@ const MARK_EVERY: Duration = Duration::from_millis(5);
 /// Often enough for a hundred milliseconds, seldom enough not to be what keeps the machine busy.
 const READ_EVERY: Duration = Duration::from_millis(1);
 
-/// Writes a mark through the primary endpoint every 5 ms, as long as it answers, and looks for the latest
-/// at each of `replicas`, and at the primary for comparison: a mark's lag runs from its acknowledgement to
-/// the first read that shows it or a later one.
+/// Writes marks through the primary endpoint, and looks for them at each of `replicas`.
 pub(crate) async fn replication_lag(lab: &Lab, replicas: &[Client]) -> Result<Vec<Lags>, StepError> {
     lab.doing("measuring the replication lag");
     let (writer, primary) = (lab.primary_client().patient(ARRIVAL), lab.primary_client().patient(ARRIVAL));
+    lags("mark", &writer, &primary, replicas).await
+}
+
+/// Writes a mark every 5 ms, as long as it is acknowledged, and looks for the latest at each of `replicas`, and
+/// at the primary for comparison: a mark's lag runs from its acknowledgement to the first read that shows it
+/// or a later one.
+pub(crate) async fn lags(
+    key: &str,
+    writer: &Client,
+    primary: &Client,
+    replicas: &[Client],
+) -> Result<Vec<Lags>, StepError> {
     let write = async {
         let mut acknowledged = Vec::new();
         let mut ticks = tokio::time::interval(MARK_EVERY);
         for mark in 1..=MARKS {
             ticks.tick().await;
-            writer.ask::<()>(&["SET", "mark", &mark.to_string()]).await?;
+            writer.ask::<()>(&["SET", key, &mark.to_string()]).await?;
             acknowledged.push(Instant::now());
         }
         Ok::<_, StepError>(acknowledged)
     };
-    let at_replicas = try_join_all(replicas.iter().map(sightings));
-    let (acknowledged, at_replicas, at_primary) = tokio::try_join!(write, at_replicas, sightings(&primary))?;
+    let at_replicas = try_join_all(replicas.iter().map(|replica| sightings(key, replica)));
+    let (acknowledged, at_replicas, at_primary) =
+        tokio::try_join!(write, at_replicas, sightings(key, primary))?;
     let lags = |seen: &[Instant]| -> Vec<Duration> {
         let both = acknowledged.iter().zip(seen);
         both.map(|(written, seen)| seen.saturating_duration_since(*written)).collect()
@@ -129,13 +140,13 @@ pub(crate) async fn replication_lag(lab: &Lab, replicas: &[Client]) -> Result<Ve
 }
 
 /// When each mark, or a later one, was first seen; shorter if not all of them ever were.
-async fn sightings(reader: &Client) -> Result<Vec<Instant>, StepError> {
+async fn sightings(key: &str, reader: &Client) -> Result<Vec<Instant>, StepError> {
     let (mut seen, begin) = (Vec::new(), Instant::now());
     let mut ticks = tokio::time::interval(READ_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while seen.len() < MARKS && begin.elapsed() < ARRIVAL * 3 {
         ticks.tick().await;
-        let latest: Option<usize> = reader.ask(&["GET", "mark"]).await?;
+        let latest: Option<usize> = reader.ask(&["GET", key]).await?;
         seen.resize(latest.unwrap_or(0).max(seen.len()), Instant::now());
     }
     Ok(seen)

@@ -10,7 +10,7 @@ mod run;
 use std::{sync::Arc, time::Duration};
 
 use lab_report::{
-    Verdict,
+    Slot, Verdict,
     alerts::RulesError,
     checklist::Step,
     evidence::{EndpointName, Source, Timeline},
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use self::bench::Bench;
 use crate::{
     client::{Client, Vantage},
+    cluster::ClusterGroup,
     docker::{Bare, Docker, Fault, FaultKind, Network, Node, NodeError, Partition, Relay, Split},
     environment::{Capability, Environment, MissingCapability},
     group::ReplicationGroup,
@@ -32,7 +33,12 @@ use crate::{
     sentinel::SentinelGroup,
     session::News,
     splitter::Splitter,
-    topology::{Boot, Deployment, Topology, replicated::Replicated, sentinels::Sentinels},
+    topology::{
+        Boot, Deployment, Topology,
+        clusters::{self, Clusters},
+        replicated::Replicated,
+        sentinels::Sentinels,
+    },
     wait::{self, Seen, TimedOut},
     writer::Writer,
 };
@@ -173,6 +179,16 @@ impl<T: Topology> Lab<T> {
         Ok(Partition::cut(self.docker(), split, &self.recorder).await?)
     }
 
+    /// A place for a client on the lab's network, with a way to every node.
+    ///
+    /// # Errors
+    /// The environment has no partitions, or the container engine refused.
+    pub async fn relay(&self, name: &str) -> Result<Relay, StepError> {
+        self.needs(Capability::Partitions)?;
+        let nodes = self.deployment.nodes();
+        Ok(Relay::join(self.docker(), self.network(), name, nodes.len(), &nodes).await?)
+    }
+
     /// What has been seen so far.
     pub fn timeline(&self) -> Timeline {
         self.recorder.timeline()
@@ -212,6 +228,23 @@ impl<T: Topology> Lab<T> {
     pub fn measure(&mut self, name: &str, value: f64, unit: &str, note: &str) {
         let (name, unit, note) = (name.to_owned(), unit.to_owned(), note.to_owned());
         self.judge.measurements.push(Measurement { name, value, unit, note });
+    }
+}
+
+impl Lab<Clusters> {
+    /// The cluster.
+    pub fn deployment(&self) -> &ClusterGroup {
+        &self.deployment
+    }
+
+    /// A client of whoever has a slot, where it stands.
+    pub fn client_of_slot(&self, slot: Slot, vantage: Vantage) -> Client {
+        Client::of_owner(self.deployment.owner_of(slot, vantage))
+    }
+
+    /// How the application goes about it.
+    pub fn application(&self) -> &clusters::Application {
+        &self.deployment.topology().application
     }
 }
 
@@ -273,16 +306,6 @@ impl Lab<Sentinels> {
     pub fn start_writing_as(&self, client: Client) -> Writer {
         self.doing("writing to the primary that the sentinels name");
         Writer::start(client, &self.recorder)
-    }
-
-    /// A place for a client on the lab's network, with a way to every node.
-    ///
-    /// # Errors
-    /// The environment has no partitions, or the container engine refused.
-    pub async fn relay(&self, name: &str) -> Result<Relay, StepError> {
-        self.needs(Capability::Partitions)?;
-        let nodes = self.deployment.nodes();
-        Ok(Relay::join(self.docker(), self.network(), name, nodes.len(), &nodes).await?)
     }
 
     /// The deployment that bounds follow from: what the step asked for, or what was found in its place.

@@ -1,5 +1,6 @@
 //! Topologies: plain values that say what is to run, never how.
 
+pub mod clusters;
 pub mod replicated;
 pub mod sentinels;
 
@@ -155,6 +156,12 @@ impl Default for Monitor {
 pub enum Target {
     /// The first primary.
     Primary,
+    /// The last primary.
+    LastPrimary,
+    /// Every primary.
+    Primaries,
+    /// Every node that holds data.
+    All,
     /// The first replica.
     #[serde(rename = "replica-1")]
     FirstReplica,

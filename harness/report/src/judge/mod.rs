@@ -12,6 +12,7 @@ mod lag;
 mod loss;
 mod metrics;
 mod secrets;
+mod slots;
 mod syncs;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use lag::{Lags, lag_within};
 pub use loss::{Loss, loss};
 pub use metrics::{Window, dip, recorded, recovery};
 pub use secrets::{Page, kept};
+pub use slots::{ClusterClocks, SlotFailover, undisturbed};
 pub use syncs::{served, told};
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};

@@ -1,0 +1,51 @@
+//! A client of a cluster, as an application has one: the `redis` crate's, which follows redirections.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{
+    Cmd, FromRedisValue, RedisError,
+    cluster::{ClusterClientBuilder, NodeAddress},
+    cluster_async::ClusterConnection,
+};
+
+use crate::{docker::Node, topology::clusters::Application};
+
+/// An operation is given up after this, redirections and second attempts included.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A connection to a cluster: to whichever of its nodes have what is asked for.
+#[derive(Clone)]
+pub struct ClusterClient(ClusterConnection);
+
+impl ClusterClient {
+    /// Connects by way of any of `nodes`, from where this process runs.
+    pub(super) async fn connect(nodes: &[Arc<Node>], application: &Application) -> Result<Self, RedisError> {
+        let known = nodes.iter().map(|node| node.access().to(node.reach())).collect::<Result<Vec<_>, _>>()?;
+        // Where published ports stand for the nodes' own, the client is told of them.
+        let address = |host: String, port| NodeAddress::new(host, port);
+        let map = nodes.iter().map(|node| {
+            let reach = node.reach();
+            (address(node.address().to_string(), node.port()), address(reach.ip().to_string(), reach.port()))
+        });
+        let client = ClusterClientBuilder::new(known)
+            .node_address_map(map.collect())
+            .retries(application.retries)
+            .overall_response_timeout(Some(PATIENCE))
+            .response_timeout(PATIENCE)
+            .connection_timeout(PATIENCE)
+            .build()?;
+        client.get_async_connection().await.map(Self)
+    }
+
+    /// One operation, wherever it has to go.
+    ///
+    /// # Errors
+    /// It was refused, or could not be answered in time.
+    pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> Result<T, RedisError> {
+        let mut cmd = Cmd::new();
+        command.iter().for_each(|word| {
+            cmd.arg(*word);
+        });
+        cmd.query_async(&mut self.0.clone()).await
+    }
+}

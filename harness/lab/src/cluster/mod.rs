@@ -1,0 +1,213 @@
+//! A cluster: shards that fail over among themselves, and clients that are sent from one to another.
+
+mod application;
+mod boot;
+mod owner;
+mod view;
+
+use std::sync::Arc;
+
+use lab_report::{NodeId, Slot, evidence::Role};
+use redis::RedisError;
+
+pub use application::ClusterClient;
+pub use owner::Owner;
+pub use view::{Health, Member, View, ViewError, Way};
+
+use crate::{
+    StepError,
+    client::Vantage,
+    docker::{Node, NodeError},
+    info::Info,
+    topology::{
+        Attachment, Background, Boot, Deployment, Monitor, NodeCommand, Site, Target, Topology,
+        clusters::Clusters,
+    },
+};
+
+/// A running cluster.
+pub struct ClusterGroup {
+    topology: Clusters,
+    /// The primaries first, then the first replica of each, and so on.
+    nodes: Vec<Arc<Node>>,
+    /// The nodes' names in the cluster, in the same order.
+    names: Vec<String>,
+}
+
+impl ClusterGroup {
+    /// The topology that it was made from.
+    pub fn topology(&self) -> &Clusters {
+        &self.topology
+    }
+
+    /// The nodes that boot as primaries, one of each shard.
+    pub fn primaries(&self) -> &[Arc<Node>] {
+        &self.nodes[..usize::from(self.topology.primaries)]
+    }
+
+    /// The nodes that boot as replicas.
+    pub fn replicas(&self) -> &[Arc<Node>] {
+        &self.nodes[usize::from(self.topology.primaries)..]
+    }
+
+    /// A node's name in the cluster: 40 hexadecimal digits.
+    ///
+    /// # Panics
+    /// It is no node of this cluster.
+    pub fn name_of(&self, node: &Node) -> &str {
+        let index = self.nodes.iter().position(|other| other.id() == node.id());
+        &self.names[index.unwrap_or_else(|| panic!("no node `{}`", node.id()))]
+    }
+
+    /// The node that the others know by this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Node>> {
+        let index = self.names.iter().position(|other| other == name)?;
+        self.nodes.get(index)
+    }
+
+    /// The node at this address, as other nodes and clients are told it.
+    pub fn at(&self, host: &str, port: u16) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|node| node.is_at(host, port))
+    }
+
+    /// The primary that boots with this slot.
+    ///
+    /// # Panics
+    /// The cluster was not formed: nobody has it.
+    pub fn first_owner(&self, slot: Slot) -> &Arc<Node> {
+        let shard = self.topology.shares().iter().position(|share| share.contains(slot));
+        &self.nodes[shard.expect("shares cover every slot")]
+    }
+
+    /// What a node holds of the cluster: `CLUSTER NODES`.
+    ///
+    /// # Errors
+    /// It does not answer, or not with that.
+    pub async fn view(&self, node: &Node) -> Result<View, StepError> {
+        Ok(node.ask::<String>(&["CLUSTER", "NODES"]).await?.parse()?)
+    }
+
+    /// What a node takes the cluster's state to be: `cluster_state` of `CLUSTER INFO`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn state(&self, node: &Node) -> Result<String, NodeError> {
+        let info = Info::parse(&node.ask::<String>(&["CLUSTER", "INFO"]).await?);
+        Ok(info.get("cluster_state").unwrap_or("unknown").to_owned())
+    }
+
+    /// Makes a cluster of nodes that stand alone, the way everybody does it, and returns what was printed:
+    /// `redis-cli --cluster create`, on the first node.
+    ///
+    /// # Errors
+    /// The container does not run.
+    pub async fn create(&self) -> Result<String, NodeError> {
+        let addresses = self.nodes.iter().map(|node| format!("{}:{}", node.address(), node.port()));
+        let mut command: Vec<String> = ["--cluster", "create"].map(str::to_owned).into();
+        command.extend(addresses);
+        let replicas = self.topology.replicas.to_string();
+        command.extend(["--cluster-replicas", &replicas, "--cluster-yes"].map(str::to_owned));
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        self.nodes[0].console(&words).await
+    }
+
+    /// A client of the cluster, as an application has one.
+    ///
+    /// # Errors
+    /// No node can be reached.
+    pub async fn client(&self) -> Result<ClusterClient, RedisError> {
+        ClusterClient::connect(&self.nodes, &self.topology.application).await
+    }
+
+    /// How a client at `vantage` finds the node that has a slot.
+    pub fn owner_of(&self, slot: Slot, vantage: Vantage) -> Owner {
+        Owner::new(slot, &self.nodes, vantage)
+    }
+
+    /// The largest epoch that any of `nodes` has heard of: every election begins one.
+    pub async fn epoch<'a>(&self, nodes: impl IntoIterator<Item = &'a Arc<Node>>) -> Result<u64, NodeError> {
+        let mut largest = 0;
+        for node in nodes {
+            let info = Info::parse(&node.ask::<String>(&["CLUSTER", "INFO"]).await?);
+            largest = largest.max(info.number("cluster_current_epoch").unwrap_or(0));
+        }
+        Ok(largest)
+    }
+
+    fn node_id(&self, index: usize) -> NodeId {
+        self.topology.id_of(index)
+    }
+}
+
+impl Topology for Clusters {
+    type Deployment = ClusterGroup;
+
+    async fn boot(&self, site: &Site) -> Result<(ClusterGroup, Boot), StepError> {
+        boot::boot(self, site).await
+    }
+
+    async fn attach(&self, _: &Attachment<'_>) -> Result<ClusterGroup, StepError> {
+        Err("a cluster of somebody else's cannot be attached to: its steps need one of their own".into())
+    }
+
+    fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    fn after_boot(&self) -> &[NodeCommand] {
+        &self.after_boot
+    }
+
+    fn background(&self) -> &[Background] {
+        &self.background
+    }
+}
+
+impl Deployment for ClusterGroup {
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        self.nodes.clone()
+    }
+
+    fn targets(&self, target: Target) -> Vec<Arc<Node>> {
+        let (primaries, replicas) = (self.primaries(), self.replicas());
+        let one = |node: Option<&Arc<Node>>| node.into_iter().cloned().collect();
+        match target {
+            Target::Primary => one(primaries.first()),
+            Target::LastPrimary => one(primaries.last()),
+            Target::Primaries => primaries.to_vec(),
+            Target::FirstReplica => one(replicas.first()),
+            Target::LastReplica => one(replicas.last()),
+            Target::Replicas => replicas.to_vec(),
+            Target::All => self.nodes.clone(),
+            Target::Sentinels | Target::FirstSentinel | Target::LastSentinel => Vec::new(),
+        }
+    }
+
+    fn at_boot(&self, index: usize) -> (String, Role) {
+        let role = if self.topology.place_of(index) == 0 { Role::Primary } else { Role::Replica };
+        (self.topology.zone_of(index).to_owned(), role)
+    }
+
+    fn standing(&self) -> String {
+        let Clusters { primaries, replicas, .. } = self.topology;
+        format!("{primaries} shards, each a primary and {replicas} replicas")
+    }
+
+    /// `{name-of-lab-0001-001}` stands for that node's name in the cluster.
+    fn fill(&self, word: &str) -> String {
+        self.names.iter().enumerate().fold(word.to_owned(), |word, (index, name)| {
+            word.replace(&format!("{{name-of-{}}}", self.node_id(index)), name)
+        })
+    }
+
+    /// A node finds its cluster again by itself.
+    async fn returned(&self, _: &Node) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn retire(&self) {}
+
+    async fn hand_back(&self) -> Result<(), StepError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! A cluster: shards of a primary and its replicas, which keys are divided over by their slots.
+//!
+//! The defaults are a sound cluster with a shortened node timeout. Everything else that a value can say is a
+//! way of being set up wrong, or an experiment.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lab_report::{
+    NodeId,
+    slots::{Slot, Slots, hashed},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Background, Monitor, NodeCommand};
+
+/// A cluster of `primaries` shards; `cluster(3).replicas(1)` is the lab's own deployment.
+pub fn cluster(primaries: u8) -> Clusters {
+    Clusters { primaries, ..Clusters::default() }
+}
+
+/// A cluster and everything around it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clusters {
+    /// Shards, each with a primary and an even share of the slots.
+    pub primaries: u8,
+    /// Replicas of each primary.
+    pub replicas: u8,
+    /// The zones that the nodes are in: the nodes of a shard in one after the other, and every shard begins
+    /// with another.
+    pub zones: Vec<String>,
+    /// The nodes know each other and their slots as soon as they run. Otherwise each stands alone.
+    pub formed: bool,
+    /// A node that is started again finds its `nodes.conf`, and so its cluster. Otherwise it knows nobody.
+    pub remembers: bool,
+    /// `cluster-node-timeout`: a node that does not answer for this long is failing (NT).
+    #[serde(with = "humantime_serde")]
+    pub node_timeout: Duration,
+    /// Server settings of every node, over the lab's own.
+    pub config: BTreeMap<String, String>,
+    /// Settings of single nodes, by id, over `config`.
+    pub node_config: BTreeMap<String, BTreeMap<String, String>>,
+    /// How the application goes about it.
+    pub application: Application,
+    /// How node metrics are taken.
+    pub monitor: Monitor,
+    /// Commands for nodes once the cluster is as it should be.
+    pub after_boot: Vec<NodeCommand>,
+    /// Commands that go on for as long as the step does.
+    pub background: Vec<Background>,
+}
+
+/// How an application names its keys and finds them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// How it finds the slot of a key.
+    pub hash: Hash,
+    /// The names of many keys; `#` stands for a number.
+    pub many: String,
+    /// Two keys that belong to one customer.
+    pub together: [String; 2],
+    /// Two keys that have nothing to do with each other, and one node.
+    pub apart: [String; 2],
+    /// A key that a script reads without having been given it.
+    pub undeclared: String,
+    /// Its client follows a redirection this many times, and tries again as often.
+    pub retries: u32,
+}
+
+/// How an application finds the slot of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hash {
+    /// As the specification has it.
+    Tagged,
+    /// The same, but braces mean nothing to it.
+    Untagged,
+    /// By whatever else gives a number.
+    Length,
+}
+
+impl Hash {
+    /// The slot that the application takes a key to be in.
+    pub fn slot(self, key: &str) -> Slot {
+        match self {
+            Self::Tagged => Slot::of(key),
+            // Without a tag in it, what is hashed is all of it.
+            Self::Untagged => Slot::of(&key.replace(['{', '}'], "|")),
+            Self::Length => Slot::new(hashed(key).len() as u16 % Slot::COUNT).expect("below the count"),
+        }
+    }
+}
+
+impl Application {
+    /// The key with this number.
+    pub fn key(&self, number: usize) -> String {
+        self.many.replace('#', &number.to_string())
+    }
+}
+
+impl Default for Application {
+    fn default() -> Self {
+        let pair = |names: [&str; 2]| names.map(str::to_owned);
+        Self {
+            hash: Hash::Tagged,
+            many: "policy:#".to_owned(),
+            together: pair(["{customer:123}:profile", "{customer:123}:policies"]),
+            // In slots 3300 and 3168: of the first shard of three, both of them.
+            apart: pair(["b", "f"]),
+            // In slot 7365: of the second shard.
+            undeclared: "c".to_owned(),
+            retries: 16,
+        }
+    }
+}
+
+impl Default for Clusters {
+    fn default() -> Self {
+        Self {
+            primaries: 3,
+            replicas: 1,
+            zones: ["lab-1a", "lab-1b", "lab-1c"].map(String::from).to_vec(),
+            formed: true,
+            remembers: true,
+            node_timeout: Duration::from_secs(2),
+            config: BTreeMap::new(),
+            node_config: BTreeMap::new(),
+            application: Application::default(),
+            monitor: Monitor { every: Duration::from_millis(250), ..Monitor::default() },
+            after_boot: Vec::new(),
+            background: Vec::new(),
+        }
+    }
+}
+
+impl Clusters {
+    /// The same with this many replicas of each primary.
+    pub fn replicas(mut self, replicas: u8) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// The same with nodes that stand alone: a cluster is made of them later.
+    pub fn unformed(mut self) -> Self {
+        self.formed = false;
+        self
+    }
+
+    /// The same with one server setting changed on every node.
+    pub fn config(mut self, name: &str, value: &str) -> Self {
+        self.config.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The number of nodes.
+    pub fn nodes(&self) -> usize {
+        usize::from(self.primaries) * (usize::from(self.replicas) + 1)
+    }
+
+    /// The shard of the node with this index, from 0. The primaries come first, then the first replica of
+    /// each, and so on.
+    pub fn shard_of(&self, index: usize) -> usize {
+        index % usize::from(self.primaries)
+    }
+
+    /// The node's place in its shard: 0 boots as primary.
+    pub fn place_of(&self, index: usize) -> usize {
+        index / usize::from(self.primaries)
+    }
+
+    /// The name of the node with this index, as ElastiCache names them: shard, then place.
+    pub fn id_of(&self, index: usize) -> NodeId {
+        NodeId::from(format!("lab-{:04}-{:03}", self.shard_of(index) + 1, self.place_of(index) + 1))
+    }
+
+    /// The zone of the node with this index.
+    pub fn zone_of(&self, index: usize) -> &str {
+        let turn = self.shard_of(index) + self.place_of(index);
+        self.zones.get(turn % self.zones.len().max(1)).map_or("nowhere", String::as_str)
+    }
+
+    /// The slots of each shard.
+    pub fn shares(&self) -> Vec<Slots> {
+        Slots::shares(usize::from(self.primaries))
+    }
+
+    /// The server settings of the node with this index.
+    ///
+    /// The lab's own are those of its replication groups ([`super::replicated::Replicated::settings_of`]).
+    pub fn settings_of(&self, index: usize) -> BTreeMap<String, String> {
+        let timeout = self.node_timeout.as_millis().to_string();
+        let lab = [
+            ("save", ""),
+            ("appendonly", "no"),
+            ("dir", "/data"),
+            ("protected-mode", "no"),
+            ("repl-diskless-sync", "no"),
+            ("rdb-del-sync-files", "yes"),
+            ("hz", "100"),
+            ("cluster-enabled", "yes"),
+            ("cluster-node-timeout", &timeout),
+        ];
+        let mut settings: BTreeMap<String, String> =
+            lab.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        settings.extend(self.config.clone());
+        settings.extend(self.node_config.get(self.id_of(index).as_str()).cloned().unwrap_or_default());
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use redis::cluster_routing;
+
+    use super::*;
+
+    #[test]
+    fn nodes_of_a_shard_are_in_different_zones() {
+        let cluster = cluster(3).replicas(2);
+        let of_shard = |shard: usize| (0..cluster.nodes()).filter(move |index| index % 3 == shard);
+        for shard in 0..3 {
+            let zones: std::collections::BTreeSet<_> =
+                of_shard(shard).map(|index| cluster.zone_of(index)).collect();
+            assert_eq!(zones.len(), 3);
+        }
+        assert_eq!(cluster.id_of(4).as_str(), "lab-0002-002");
+    }
+
+    #[test]
+    fn the_applications_keys_are_where_it_says() {
+        let (cluster, application) = (cluster(3), Application::default());
+        let [a, b] = application.together.map(|key| Slot::of(&key));
+        assert_eq!(a, b);
+        let [a, b] = application.apart.map(|key| Slot::of(&key));
+        let first = &cluster.shares()[0];
+        assert!(a != b && first.contains(a) && first.contains(b), "{a} {b}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_client_finds_the_same_slot(key in ".{0,20}") {
+            let ours = cluster_routing::Slot::new(Slot::of(&key).number());
+            prop_assert_eq!(ours, Some(cluster_routing::Slot::for_key(&key)));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A failover within a cluster: fault → failing → elected, by the nodes' own clocks.
+
+use std::time::Duration;
+
+use super::{Judgement, Limits};
+use crate::{
+    evidence::{At, Role, Timeline, Write},
+    ids::NodeId,
+};
+
+/// `clusterCron` runs ten times a second: once it notices, once it asks for votes.
+const CRON: Duration = Duration::from_millis(100);
+
+/// The clocks of a cluster. All are configured or built in, not measured.
+#[derive(Debug, Clone, Copy)]
+pub struct ClusterClocks {
+    /// `cluster-node-timeout`: NT.
+    pub node_timeout: Duration,
+    /// A replica waits this long before it stands for election, and at random up to as long again
+    /// (`clusterHandleSlaveFailover`: 500 ms; Valkey 9.0 and later no more than NT / 30).
+    pub election_delay: Duration,
+    /// A role is asked for this often by the observer.
+    pub observe_every: Duration,
+    /// What a busy machine may add: threads wait for a processor.
+    pub scheduling: Duration,
+}
+
+/// The instants of one failover of a shard, as far as the timeline shows them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlotFailover {
+    /// The fault took effect after this.
+    pub began: At,
+    /// The fault may have taken effect this much later: what its injection took.
+    pub uncertainty: Duration,
+    /// The node that became primary.
+    pub new: Option<NodeId>,
+    /// When it said so itself.
+    pub promoted: Option<At>,
+}
+
+impl SlotFailover {
+    /// Reads the first failover after the last fault of `old`; none if there was no fault.
+    pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
+        let fault = timeline.faults.iter().rfind(|fault| &fault.node == old)?;
+        let promotion = timeline.roles.iter().find(|change| {
+            // A primary of another shard that was out of sight for a moment has not become one.
+            let before =
+                timeline.roles.iter().rfind(|earlier| earlier.at < fault.from && earlier.node == change.node);
+            change.at >= fault.from
+                && change.role == Role::Primary
+                && &change.node != old
+                && before.is_some_and(|before| before.role != Role::Primary)
+        });
+        Some(Self {
+            began: fault.from,
+            uncertainty: fault.in_effect.since(fault.from),
+            new: promotion.map(|change| change.node.clone()),
+            promoted: promotion.map(|change| change.at),
+        })
+    }
+
+    /// From the fault to the replica being primary, after this many elections that failed.
+    ///
+    /// A node is failing when it has not answered for NT; it was last asked up to NT / 2 ago. A majority says
+    /// so in its gossip, within NT / 2 or a second. An election that nobody won is tried again after four
+    /// NT, or 4 s (`auth_retry_time`).
+    pub fn promotion(&self, clocks: &ClusterClocks, failed: u64) -> Judgement {
+        let ClusterClocks { node_timeout, election_delay, observe_every, scheduling } = *clocks;
+        let gossip = (node_timeout / 2).min(Duration::from_secs(1));
+        let retry = (node_timeout * 4).max(Duration::from_secs(4)) + election_delay * 2;
+        let limits = Limits {
+            what: "promoted",
+            floor: node_timeout + election_delay,
+            ceiling: node_timeout * 3 / 2
+                + gossip
+                + election_delay * 2
+                + CRON * 2
+                + retry * u32::try_from(failed).unwrap_or(u32::MAX)
+                + scheduling,
+            resolution: self.uncertainty + observe_every * 2,
+            formula: "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + scheduling",
+        };
+        Judgement::within(limits, self.promoted.map(|at| at.since(self.began)))
+            .evidence(format!("{failed} failed elections"))
+    }
+}
+
+/// Every request of a client was acknowledged: a failover elsewhere is none of its business.
+pub fn undisturbed(expected: &str, writes: &[Vec<Write>]) -> Judgement {
+    let all: Vec<&Write> = writes.iter().flatten().collect();
+    let failed: Vec<&&Write> = all.iter().filter(|write| write.error.is_some()).collect();
+    if all.is_empty() {
+        return Judgement::unknown(expected, "nothing was sent");
+    }
+    let mut errors: Vec<&str> = failed.iter().filter_map(|write| write.error.as_deref()).collect();
+    errors.sort_unstable();
+    errors.dedup();
+    let observed = match failed.is_empty() {
+        true => expected.to_owned(),
+        false => format!("not acknowledged: {}", errors.join(", ")),
+    };
+    Judgement::of(failed.is_empty(), expected, observed).evidence(format!(
+        "{} of {} requests were not acknowledged",
+        failed.len(),
+        all.len()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::{
+        evidence::{FaultWindow, Outcome, RoleChange},
+        verdict::Verdict,
+    };
+
+    const CLOCKS: ClusterClocks = ClusterClocks {
+        node_timeout: Duration::from_secs(2),
+        election_delay: Duration::from_millis(500),
+        observe_every: Duration::ZERO,
+        scheduling: Duration::ZERO,
+    };
+
+    fn at(millis: u64) -> At {
+        At(Duration::from_millis(millis))
+    }
+
+    fn timeline(promoted: u64) -> Timeline {
+        let change = |millis, node: &str, role| RoleChange { at: at(millis), node: node.into(), role };
+        Timeline {
+            faults: vec![FaultWindow {
+                kind: "crash".to_owned(),
+                node: "lab-0001-001".into(),
+                from: at(1000),
+                in_effect: at(1000),
+                until: None,
+            }],
+            roles: vec![
+                change(0, "lab-0002-001", Role::Primary),
+                change(0, "lab-0001-002", Role::Replica),
+                change(1100, "lab-0002-001", Role::Unreachable),
+                change(1200, "lab-0002-001", Role::Primary),
+                change(1000 + promoted, "lab-0001-002", Role::Primary),
+            ],
+            ..Timeline::default()
+        }
+    }
+
+    #[rstest]
+    #[case::too_soon(2_499, 0, Verdict::Fail)]
+    #[case::at_the_floor(2_500, 0, Verdict::Pass)]
+    #[case::at_the_ceiling(5_200, 0, Verdict::Pass)]
+    #[case::too_late(5_201, 0, Verdict::Fail)]
+    #[case::after_an_election_that_failed(14_200, 1, Verdict::Pass)]
+    fn a_promotion_has_its_bounds(#[case] millis: u64, #[case] failed: u64, #[case] verdict: Verdict) {
+        let failover = SlotFailover::read(&timeline(millis), &"lab-0001-001".into()).unwrap();
+        assert_eq!(failover.new, Some("lab-0001-002".into()), "not the primary that was out of sight");
+        assert_eq!(failover.promotion(&CLOCKS, failed).verdict, verdict);
+    }
+
+    #[test]
+    fn one_error_is_a_disturbance_and_no_request_is_no_proof() {
+        let write = |sequence, outcome, error: Option<&str>| Write {
+            sequence,
+            intended: at(sequence),
+            done: at(sequence + 1),
+            outcome,
+            error: error.map(str::to_owned),
+        };
+        let mut writes =
+            vec![vec![write(1, Outcome::Acknowledged, None)], vec![write(1, Outcome::Acknowledged, None)]];
+        assert_eq!(undisturbed("all", &writes).verdict, Verdict::Pass);
+        writes[1].push(write(2, Outcome::Failed, Some("CLUSTERDOWN")));
+        assert_eq!(undisturbed("all", &writes).observed, "not acknowledged: CLUSTERDOWN");
+        assert_eq!(undisturbed("all", &[]).verdict, Verdict::Unknown);
+    }
+}
