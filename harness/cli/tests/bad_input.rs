@@ -28,7 +28,8 @@ fn stderr(output: &Output) -> String {
 #[case::no_project(&["grade", "sentinel", "--attach", "compose:"], "it names no project")]
 #[case::no_url(&["grade", "sentinel", "--attach", "redis://host:port"], "it is no redis URL")]
 #[case::tls(&["grade", "sentinel", "--attach", "rediss://host"], "TLS is not supported")]
-#[case::attached_group(&["grade", "q5", "--attach", "compose:shop"], "a manager and endpoints of the lab's own")]
+#[case::attached_group(&["grade", "q5", "--attach", "compose:shop"], "`q5` need a deployment of the lab's own")]
+#[case::attached_cluster(&["grade", "cluster", "--attach", "compose:shop"], "`cluster` need a deployment of the lab's own")]
 fn what_does_not_exist_is_named(#[case] words: &[&str], #[case] named: &str) {
     let output = lab(words).output().unwrap();
     let said = stderr(&output);
