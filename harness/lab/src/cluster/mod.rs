@@ -7,7 +7,7 @@ mod view;
 
 use std::sync::Arc;
 
-use lab_report::{NodeId, Slot, evidence::Role};
+use lab_report::{Slot, evidence::Role};
 use redis::RedisError;
 
 pub use application::ClusterClient;
@@ -70,10 +70,7 @@ impl ClusterGroup {
         self.nodes.iter().find(|node| node.is_at(host, port))
     }
 
-    /// The primary that boots with this slot.
-    ///
-    /// # Panics
-    /// The cluster was not formed: nobody has it.
+    /// The node that boots with this slot, where the cluster is formed when it boots.
     pub fn first_owner(&self, slot: Slot) -> &Arc<Node> {
         let shard = self.topology.shares().iter().position(|share| share.contains(slot));
         &self.nodes[shard.expect("shares cover every slot")]
@@ -133,10 +130,6 @@ impl ClusterGroup {
         }
         Ok(largest)
     }
-
-    fn node_id(&self, index: usize) -> NodeId {
-        self.topology.id_of(index)
-    }
 }
 
 impl Topology for Clusters {
@@ -173,8 +166,6 @@ impl Deployment for ClusterGroup {
         let one = |node: Option<&Arc<Node>>| node.into_iter().cloned().collect();
         match target {
             Target::Primary => one(primaries.first()),
-            Target::LastPrimary => one(primaries.last()),
-            Target::Primaries => primaries.to_vec(),
             Target::FirstReplica => one(replicas.first()),
             Target::LastReplica => one(replicas.last()),
             Target::Replicas => replicas.to_vec(),
@@ -191,13 +182,6 @@ impl Deployment for ClusterGroup {
     fn standing(&self) -> String {
         let Clusters { primaries, replicas, .. } = self.topology;
         format!("{primaries} shards, each a primary and {replicas} replicas")
-    }
-
-    /// `{name-of-lab-0001-001}` stands for that node's name in the cluster.
-    fn fill(&self, word: &str) -> String {
-        self.names.iter().enumerate().fold(word.to_owned(), |word, (index, name)| {
-            word.replace(&format!("{{name-of-{}}}", self.node_id(index)), name)
-        })
     }
 
     /// A node finds its cluster again by itself.

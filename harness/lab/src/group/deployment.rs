@@ -47,7 +47,7 @@ impl Deployment for ReplicationGroup {
     fn targets(&self, target: Target) -> Vec<Arc<Node>> {
         let replicas = self.replicas();
         match target {
-            Target::Primary | Target::LastPrimary | Target::Primaries => vec![self.primary()],
+            Target::Primary => vec![self.primary()],
             Target::All => Self::nodes(self),
             Target::FirstReplica => replicas.into_iter().take(1).collect(),
             Target::LastReplica => replicas.into_iter().last().into_iter().collect(),

@@ -196,7 +196,7 @@ impl Deployment for SentinelGroup {
     fn targets(&self, target: Target) -> Vec<Arc<Node>> {
         let (primary, replicas) = self.data.split_first().expect("there is a primary");
         match target {
-            Target::Primary | Target::LastPrimary | Target::Primaries => vec![Arc::clone(primary)],
+            Target::Primary => vec![Arc::clone(primary)],
             Target::All => self.data.clone(),
             Target::FirstReplica => replicas.first().into_iter().cloned().collect(),
             Target::LastReplica => replicas.last().into_iter().cloned().collect(),

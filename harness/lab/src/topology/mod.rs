@@ -156,10 +156,6 @@ impl Default for Monitor {
 pub enum Target {
     /// The first primary.
     Primary,
-    /// The last primary.
-    LastPrimary,
-    /// Every primary.
-    Primaries,
     /// Every node that holds data.
     All,
     /// The first replica.
