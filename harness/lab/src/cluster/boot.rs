@@ -1,13 +1,13 @@
 //! Booting a cluster, without `redis-cli`, and with every node where its topology has it.
 //!
 //! Nodes that find their cluster in `nodes.conf` need no introduction. But a primary that starts waits two
-//! seconds before it takes writes (`CLUSTER_WRITABLE_DELAY`), and a replica does not: so every shard starts
-//! with its primary and its first replica the other way round, and they change roles at once
-//! (`CLUSTER FAILOVER TAKEOVER`). That raises their epochs, which is of no interest to anybody.
+//! seconds before it takes writes (`CLUSTER_WRITABLE_DELAY`), and a replica does not. So the primaries begin as
+//! replicas of their first replicas, which do not run yet, and take over (`CLUSTER FAILOVER TAKEOVER`) as soon
+//! as they know each other. The replicas then find primaries, and begin as what they are. That raises epochs,
+//! which is of no interest to anybody.
 //!
-//! It is no quicker than `redis-cli --cluster create` all the same (`cargo bench --bench boot` has the figures).
-//! Containers start one after the other, and what takes long is probably that nodes call others before they are
-//! there.
+//! All containers are there before the first server is: one that calls an address that nobody has yet hears
+//! nothing, and tries again only after half a node timeout.
 
 use std::{
     sync::Arc,
@@ -16,7 +16,7 @@ use std::{
 
 use futures_util::future::{join_all, try_join_all};
 
-use super::{ClusterGroup, Health, Member};
+use super::{ClusterGroup, Health, Member, View};
 use crate::{
     StepError,
     docker::{FOLDER, File, Launch, Node, NodeError, PORT, Server},
@@ -28,7 +28,7 @@ use crate::{
 const BUS: u16 = 10_000;
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
 const NODES_CONF: &str = "nodes.conf";
-/// Two writable delays and an election; a sound boot takes half a second.
+/// Two writable delays and an election; a sound boot takes a quarter of a second.
 const BOOT: Duration = Duration::from_secs(20);
 const PACE: Duration = Duration::from_millis(10);
 
@@ -37,17 +37,13 @@ pub(super) async fn boot(topology: &Clusters, site: &Site) -> Result<(ClusterGro
     let names: Vec<String> = (0..topology.nodes()).map(|_| name()).collect();
     let launched = (0..topology.nodes()).map(|index| launch(topology, site, &names, index));
     let nodes = try_join_all(launched).await?;
-    let answering = Instant::now();
-    let running = nodes.iter().map(|node| node.started()).max().unwrap_or(answering);
+    let running = nodes.iter().map(|node| node.started()).max().unwrap_or(start);
     site.recorder.nodes(nodes.iter().map(|node| node.id().clone()).collect());
     let group = ClusterGroup { topology: topology.clone(), nodes, names };
-    if topology.formed {
-        group.take_over().await?;
-        if let Err(late) = group.is_whole().await {
-            return Err(format!("{late}\n{}", group.last_words().await).into());
-        }
-        group.set_the_node_timeout().await?;
-    }
+    let answering = match topology.formed {
+        true => group.form().await?,
+        false => Instant::now(),
+    };
     let boot =
         Boot { containers: running - start, servers: answering - running, replication: answering.elapsed() };
     Ok((group, boot))
@@ -67,10 +63,11 @@ async fn launch(
     let id = topology.id_of(index);
     let mut settings = topology.settings_of(index);
     if topology.formed {
-        // Nodes start one after the other. None is to take another for dead that is still to come.
+        // Replicas start after the primaries. None is to take another for dead that is still to come.
         settings.insert(NODE_TIMEOUT.to_owned(), BOOT.as_millis().to_string());
     }
     let mut server = Server::of_settings(&settings);
+    server.held = topology.formed;
     server.when_returned = when_returned(topology, index);
     let path = format!("{FOLDER}/{NODES_CONF}");
     server.arguments.extend(["--cluster-config-file".to_owned(), path]);
@@ -91,7 +88,9 @@ fn when_returned(topology: &Clusters, index: usize) -> String {
 /// What a node finds when it starts: the whole cluster, or itself.
 fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) -> String {
     let shares = topology.shares();
-    let (shards, swapped) = (usize::from(topology.primaries), topology.replicas > 0);
+    let shards = usize::from(topology.primaries);
+    // As the primaries find it.
+    let swapped = topology.replicas > 0 && topology.place_of(index) == 0;
     let line = |other: usize| {
         let address = site.network.address(other);
         let (shard, place) = (topology.shard_of(other), topology.place_of(other));
@@ -120,15 +119,55 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
 }
 
 impl ClusterGroup {
-    /// The nodes that are to be primaries take over from those that began as such.
-    async fn take_over(&self) -> Result<(), NodeError> {
+    /// Starts the servers, so that the cluster is as its topology says. Returns when the primaries answered.
+    async fn form(&self) -> Result<Instant, StepError> {
+        try_join_all(self.primaries().iter().map(|node| node.serve())).await?;
+        let answering = Instant::now();
         if self.topology.replicas > 0 {
-            for primary in self.primaries() {
-                // It writes `nodes.conf`, and waits for the disk.
-                primary.ask_within::<()>(&["CLUSTER", "FAILOVER", "TAKEOVER"], BOOT).await?;
-            }
+            self.take_over().await?;
+            try_join_all(self.replicas().iter().map(|node| node.serve())).await?;
         }
-        Ok(())
+        if let Err(late) = self.is_whole().await {
+            return Err(format!("{late}\n{}", self.last_words().await).into());
+        }
+        self.set_the_node_timeout().await?;
+        Ok(answering)
+    }
+
+    /// The nodes that are to be primaries take over from those that are, in their eyes. Who is not linked to
+    /// them hears of it late, and has taken their slots for nobody's by then.
+    async fn take_over(&self) -> Result<(), StepError> {
+        let shares = self.topology.shares();
+        let ids = &self.names[..shares.len()];
+        let linked = |view: &View| ids.iter().all(|id| view.member(id).is_some_and(|other| other.connected));
+        self.primaries_see("each other, and a sound cluster", linked).await?;
+        for primary in self.primaries() {
+            // It writes `nodes.conf`, and waits for the disk.
+            primary.ask_within::<()>(&["CLUSTER", "FAILOVER", "TAKEOVER"], BOOT).await?;
+        }
+        let owned = |view: &View| {
+            let mut owners = ids.iter().zip(&shares);
+            owners.all(|(id, share)| view.member(id).is_some_and(|owner| &owner.slots == share))
+        };
+        self.primaries_see("who owns what", owned).await
+    }
+
+    /// Waits until what every primary holds of the cluster is as it should be, and that it is sound.
+    async fn primaries_see(&self, what: &str, right: impl Fn(&View) -> bool) -> Result<(), StepError> {
+        let look = || async {
+            for primary in self.primaries() {
+                match (self.state(primary).await, self.view(primary).await) {
+                    (Ok(state), Ok(view)) if state == "ok" && right(&view) => {}
+                    (Ok(state), Ok(view)) => {
+                        return Seen::NotYet(format!("{}: {state}\n{}", primary.id(), view.configuration()));
+                    }
+                    (Err(error), _) => return Seen::NotYet(error.to_string()),
+                    (_, Err(error)) => return Seen::NotYet(error.to_string()),
+                }
+            }
+            Seen::Ready(())
+        };
+        Ok(wait::until(&format!("the primaries to see {what}"), BOOT, PACE, look).await?)
     }
 
     /// From here on a node that does not answer is failing when the topology says so.

@@ -188,7 +188,7 @@ async fn launch(
         true => (0..topology.nodes()).map(|index| host(topology, site, index)).collect(),
         false => Vec::new(),
     };
-    let server = Server { port, arguments, when_returned: String::new(), files, hosts, access };
+    let server = Server { port, arguments, when_returned: String::new(), held: false, files, hosts, access };
     let zone = topology.zone_of(index).to_owned();
     Ok(Node::launch(&site.docker, &site.network, Launch { id, zone, index, server }).await?)
 }

@@ -17,6 +17,9 @@ use crate::{
     wait::{self, Seen},
 };
 
+/// A server answers some 20 ms after it was told to start; on a busy machine it is told more than once.
+const START_AGAIN: Duration = Duration::from_millis(250);
+
 impl Node {
     /// Kills the server process, as a crash would. In a container of the lab's the address then answers with
     /// resets; of another the server is the first process, and the container ends with it.
@@ -70,6 +73,25 @@ impl Node {
             Tenure::Lent(lent) => lent.restore(host.docker.api()).await?,
         }
         self.find_address().await
+    }
+
+    /// Starts the server of a node that was launched without it, and waits until it answers.
+    ///
+    /// # Errors
+    /// The container engine refused, or the server does not answer: then the error holds its log.
+    pub async fn serve(&self) -> Result<(), NodeError> {
+        let host = self.host()?;
+        // A signal is lost on a supervisor that has only just begun, and one too many starts nothing.
+        let started = wait::until("its server to start", START, START_AGAIN, async || {
+            match host.signal("SIGUSR2").await {
+                Ok(()) => match tokio::time::timeout(START_AGAIN, self.answers()).await {
+                    Ok(answered) => Seen::Ready(answered),
+                    Err(_) => Seen::NotYet("it does not answer".to_owned()),
+                },
+                Err(error) => Seen::NotYet(error.to_string()),
+            }
+        });
+        self.in_time(started.await).await?
     }
 
     /// Restarts the node, and ends every fault of it. Those of its links go on.

@@ -117,7 +117,7 @@ pub enum NodeError {
 }
 
 impl Node {
-    /// Starts a node and waits until its server answers.
+    /// Starts a node and waits until its server answers, unless that is held.
     ///
     /// # Errors
     /// The container engine refused, or the server does not answer: then the error holds its log.
@@ -125,8 +125,11 @@ impl Node {
         let Launch { id, zone, index, server } = launch;
         let container = format!("{}-{id}", docker.labels().lab);
         let program = docker.engine().server();
+        let held = if server.held { "held" } else { "" };
         let mut command: Vec<String> =
-            ["sh", "-c", SUPERVISOR, id.as_str(), &server.when_returned, program].map(str::to_owned).into();
+            ["sh", "-c", SUPERVISOR, id.as_str(), &server.when_returned, held, program]
+                .map(str::to_owned)
+                .into();
         command.extend(server.arguments);
         let address = network.address(index);
         let mut labels = docker.labels().to_map();
@@ -146,7 +149,7 @@ impl Node {
         container::create(docker, network, plan).await?;
         let host = Host { docker: docker.clone(), container, tenure: Tenure::Own(network.clone()) };
         let node = Self::new(id, zone, Some(host), (address, server.port), server.access);
-        match node.start(&server.files, network).await {
+        match node.start(&server.files, server.held, network).await {
             Ok(()) => Ok(Arc::new(node)),
             Err(error) => {
                 // It is nobody's, and would keep its name and address. The error has its log; what cannot
@@ -192,13 +195,13 @@ impl Node {
         }
     }
 
-    async fn start(&self, files: &[File], network: &Network) -> Result<(), NodeError> {
+    async fn start(&self, files: &[File], held: bool, network: &Network) -> Result<(), NodeError> {
         let host = self.host()?;
         container::put(&host.docker, &host.container, files).await?;
         self.start_container(host, network).await?;
         let _ = self.started.set(Instant::now());
         self.find_address().await?;
-        self.answers().await
+        if held { Ok(()) } else { self.answers().await }
     }
 
     /// When its container first ran.

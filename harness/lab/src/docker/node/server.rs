@@ -27,6 +27,8 @@ pub struct Server {
     pub arguments: Vec<String>,
     /// More arguments, in one line, for when it is started again.
     pub when_returned: String,
+    /// Its node is up without it, until [`Node::serve`](super::Node::serve).
+    pub held: bool,
     /// What it finds on its node when it first starts.
     pub files: Vec<File>,
     /// Names that its node can resolve, and whose they are. A container engine's own resolver knows those of
@@ -88,6 +90,7 @@ impl Server {
             port: PORT,
             arguments,
             when_returned: if clustered { "" } else { "--replicaof 127.0.0.1 1" }.to_owned(),
+            held: false,
             files: Vec::new(),
             hosts: Vec::new(),
             access: Access::default(),
