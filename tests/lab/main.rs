@@ -159,6 +159,8 @@ mod cluster {
     pub(crate) mod sharding;
     /// One primary of three is lost, and its replica takes its slots.
     pub(crate) mod slot_failover;
+    /// Twenty random crashes in a row, each looked into before the next.
+    pub(crate) mod twenty_crashes;
 
     /// What the steps look for.
     mod seen;

@@ -113,8 +113,7 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
         )
     };
     let known = if topology.formed { 0..names.len() } else { index..index + 1 };
-    // The next one is for whoever takes over: different ones, or they would have to find out who gives way.
-    let epoch = if topology.formed { shards + topology.shard_of(index) } else { 0 };
+    let epoch = if topology.formed { shards } else { 0 };
     known.map(line).collect::<String>() + &format!("vars currentEpoch {epoch} lastVoteEpoch 0\n")
 }
 
@@ -135,21 +134,20 @@ impl ClusterGroup {
     }
 
     /// The nodes that are to be primaries take over from those that are, in their eyes. Who is not linked to
-    /// them hears of it late, and has taken their slots for nobody's by then.
+    /// them hears of it late, and has taken their slots for nobody's by then. And one after the other: two that
+    /// take one epoch each find out later who gives way, and a replica that missed that is not voted for.
     async fn take_over(&self) -> Result<(), StepError> {
         let shares = self.topology.shares();
         let ids = &self.names[..shares.len()];
         let linked = |view: &View| ids.iter().all(|id| view.member(id).is_some_and(|other| other.connected));
         self.primaries_see("each other, and a sound cluster", linked).await?;
-        for primary in self.primaries() {
+        for ((primary, id), share) in self.primaries().iter().zip(ids).zip(&shares) {
             // It writes `nodes.conf`, and waits for the disk.
             primary.ask_within::<()>(&["CLUSTER", "FAILOVER", "TAKEOVER"], BOOT).await?;
+            let owns = |view: &View| view.member(id).is_some_and(|owner| &owner.slots == share);
+            self.primaries_see(&format!("what {} owns", primary.id()), owns).await?;
         }
-        let owned = |view: &View| {
-            let mut owners = ids.iter().zip(&shares);
-            owners.all(|(id, share)| view.member(id).is_some_and(|owner| &owner.slots == share))
-        };
-        self.primaries_see("who owns what", owned).await
+        Ok(())
     }
 
     /// Waits until what every primary holds of the cluster is as it should be, and that it is sound.
@@ -199,7 +197,8 @@ impl ClusterGroup {
     }
 
     /// Waits until the cluster stands, whoever has which role: every node takes it to be sound, all see the
-    /// same, and every primary has as many replicas online as the topology says.
+    /// same, with the same epochs (a replica that is behind its primary's is not voted for), and every primary
+    /// has as many replicas online as the topology says.
     ///
     /// # Errors
     /// It does not within 20 s.
@@ -210,7 +209,7 @@ impl ClusterGroup {
 
     /// What keeps the cluster from standing, in words.
     async fn what_is_missing(&self) -> Result<(), String> {
-        let mut agreed: Option<String> = None;
+        let mut agreed = None;
         for node in &self.nodes {
             let told = |what: String| format!("{}: {what}", node.id());
             let state = self.state(node).await.map_err(|error| error.to_string())?;
@@ -222,8 +221,8 @@ impl ClusterGroup {
             if let Some(other) = view.members().iter().find(unsound) {
                 return Err(told(format!("{} is {:?}", other.id, other.health)));
             }
-            let configuration = view.configuration();
-            if agreed.get_or_insert_with(|| configuration.clone()) != &configuration {
+            let seen = (view.configuration(), view.epochs());
+            if agreed.get_or_insert_with(|| seen.clone()) != &seen {
                 return Err(told("another view".to_owned()));
             }
             let info = node.info().await.map_err(|error| error.to_string())?;

@@ -97,6 +97,11 @@ impl View {
         self.0.iter().filter(move |member| member.follows.as_deref() == Some(id))
     }
 
+    /// The configuration epoch of every primary that owns slots, by name.
+    pub fn epochs(&self) -> BTreeMap<String, u64> {
+        self.shards().map(|member| (member.id.clone(), member.epoch)).collect()
+    }
+
     /// What all nodes should agree on, in words: who is who, of whom, and owns what. Epochs and health are a
     /// node's own opinion for a while.
     pub fn configuration(&self) -> String {

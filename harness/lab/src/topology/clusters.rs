@@ -42,6 +42,8 @@ pub struct Clusters {
     pub node_config: BTreeMap<String, BTreeMap<String, String>>,
     /// How the application goes about it.
     pub application: Application,
+    /// Crashes in a row, where a step has many.
+    pub crashes: u32,
     /// How node metrics are taken.
     pub monitor: Monitor,
     /// Commands for nodes once the cluster is as it should be.
@@ -127,6 +129,7 @@ impl Default for Clusters {
             config: BTreeMap::new(),
             node_config: BTreeMap::new(),
             application: Application::default(),
+            crashes: 20,
             monitor: Monitor { every: Duration::from_millis(250), ..Monitor::default() },
             after_boot: Vec::new(),
             background: Vec::new(),

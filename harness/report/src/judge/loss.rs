@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::evidence::{Outcome, Write};
+use crate::evidence::{At, Outcome, Write};
 
 /// Writes against what a read at the end found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +37,13 @@ pub fn loss(writes: &[Write], found: &BTreeSet<u64>) -> Loss {
     }
 }
 
+/// How far from `crash`, before or after it, a lost write was acknowledged at most; zero if none was lost.
+pub fn loss_reach(writes: &[Write], found: &BTreeSet<u64>, crash: At) -> Duration {
+    let lost = |write: &&Write| write.outcome == Outcome::Acknowledged && !found.contains(&write.sequence);
+    let reach = |write: &Write| write.done.0.abs_diff(crash.0);
+    writes.iter().filter(lost).map(reach).max().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -61,6 +68,22 @@ mod tests {
             let found = writes.iter().map(|write| write.sequence).filter(|sequence| !gone.contains(sequence)).collect();
             let planted = writes.iter().filter(|w| w.outcome == Outcome::Acknowledged && gone.contains(&w.sequence)).count();
             prop_assert_eq!(loss(&writes, &found).lost, planted);
+            let reach = loss_reach(&writes, &found, At(Duration::from_millis(100)));
+            prop_assert!(planted > 0 || reach == Duration::ZERO);
+            prop_assert!(reach <= Duration::from_millis(100), "{reach:?}");
         }
+    }
+
+    #[test]
+    fn a_loss_reaches_as_far_after_the_crash_as_before_it() {
+        let write = |sequence| Write {
+            sequence,
+            intended: At(Duration::from_millis(sequence)),
+            done: At(Duration::from_millis(sequence)),
+            outcome: Outcome::Acknowledged,
+            error: None,
+        };
+        let reach = |lost| loss_reach(&[write(lost)], &BTreeSet::new(), At(Duration::from_millis(500)));
+        assert_eq!((reach(480).as_millis(), reach(900).as_millis()), (20, 400));
     }
 }

@@ -23,7 +23,7 @@ pub use durability::{Sync, brought_back};
 pub use election::{Election, SentinelClocks};
 pub use failover::{Clocks, Failover};
 pub use lag::{Lags, lag_within};
-pub use loss::{Loss, loss};
+pub use loss::{Loss, loss, loss_reach};
 pub use metrics::{Window, dip, recorded, recovery};
 pub use secrets::{Page, kept};
 pub use slots::{ClusterClocks, SlotFailover, undisturbed};

@@ -21,15 +21,31 @@ use crate::{
 const START_AGAIN: Duration = Duration::from_millis(250);
 
 impl Node {
-    /// Kills the server process, as a crash would. In a container of the lab's the address then answers with
-    /// resets; of another the server is the first process, and the container ends with it.
+    /// Kills the server process, as a crash would, and returns when it is gone. In a container of the lab's the
+    /// address then answers with resets; of another the server is the first process, and the container ends with it.
     pub(in crate::docker) async fn kill_server(&self) -> Result<(), NodeError> {
         let host = self.in_our_hands().await?;
         let signal = match host.tenure {
             Tenure::Own(_) => "SIGUSR1",
             Tenure::Lent(_) => "SIGKILL",
         };
-        Ok(host.signal(signal).await?)
+        host.signal(signal).await?;
+        self.is_gone().await
+    }
+
+    /// Waits until nobody answers. An error of the server's is an answer, and silence may be a busy server's.
+    async fn is_gone(&self) -> Result<(), NodeError> {
+        let gone = wait::until("its server to be gone", START, Duration::from_millis(2), async || match self
+            .ask_within::<String>(&["PING"], Duration::from_secs(1))
+            .await
+        {
+            Err(NodeError::Command { source, .. }) if source.code().is_none() && !source.is_timeout() => {
+                Seen::Ready(())
+            }
+            Ok(_) => Seen::NotYet("it answers".to_owned()),
+            Err(error) => Seen::NotYet(error.to_string()),
+        });
+        self.in_time(gone.await).await
     }
 
     /// Cuts the power: the address goes silent, and so does every connection. Off the network first,
@@ -83,7 +99,7 @@ impl Node {
         let host = self.host()?;
         // A signal is lost on a supervisor that has only just begun, and one too many starts nothing.
         let started = wait::until("its server to start", START, START_AGAIN, async || {
-            match host.signal("SIGUSR2").await {
+            match host.signal("SIGHUP").await {
                 Ok(()) => match tokio::time::timeout(START_AGAIN, self.answers()).await {
                     Ok(answered) => Seen::Ready(answered),
                     Err(_) => Seen::NotYet("it does not answer".to_owned()),
@@ -133,7 +149,6 @@ impl Node {
             network.attach(&host.docker, &host.container, self.address).await?;
         }
         if state.running == Some(true) && state.paused != Some(true) {
-            host.signal("SIGUSR1").await?;
             host.signal("SIGUSR2").await?;
             return Ok(());
         }
