@@ -93,6 +93,7 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &slot_failover::STEP,
     &cluster_recovery::STEP,
     &twenty_crashes::STEP,
+    &insurance_data::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

@@ -153,6 +153,8 @@ mod cluster {
     pub(crate) mod cluster_replication;
     /// One command, one slot.
     pub(crate) mod cross_slot;
+    /// Customers whose keys belong together, and what is left of them after a failover.
+    pub(crate) mod insurance_data;
     /// A node that is asked for what another has says who has it.
     pub(crate) mod redirections;
     /// Keys are divided over the shards by their slots.

@@ -23,6 +23,7 @@ pub mod front;
 pub mod group;
 pub mod image;
 pub mod info;
+pub mod insurance;
 pub mod interrupt;
 pub mod lab;
 pub mod observer;

@@ -48,4 +48,19 @@ impl ClusterClient {
         });
         cmd.query_async(&mut self.0.clone()).await
     }
+
+    /// Several operations as one: all of them, or none. Their keys have to be in one slot.
+    ///
+    /// # Errors
+    /// It was refused, by the server or by the client itself, or could not be answered in time.
+    pub async fn transaction(&self, commands: &[Vec<String>]) -> Result<(), RedisError> {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        for command in commands {
+            let mut cmd = Cmd::new();
+            cmd.arg(command);
+            pipeline.add_command(cmd).ignore();
+        }
+        pipeline.query_async(&mut self.0.clone()).await
+    }
 }

@@ -60,6 +60,8 @@ pub struct Application {
     pub hash: Hash,
     /// The names of many keys; `#` stands for a number.
     pub many: String,
+    /// What all keys of a customer begin with; `#` stands for the customer's number.
+    pub customer: String,
     /// Two keys that belong to one customer.
     pub together: [String; 2],
     /// Two keys that have nothing to do with each other, and one node.
@@ -99,6 +101,11 @@ impl Application {
     pub fn key(&self, number: usize) -> String {
         self.many.replace('#', &number.to_string())
     }
+
+    /// What the keys of the customer with this number begin with.
+    pub fn customer(&self, number: u32) -> String {
+        self.customer.replace('#', &number.to_string())
+    }
 }
 
 impl Default for Application {
@@ -107,6 +114,7 @@ impl Default for Application {
         Self {
             hash: Hash::Tagged,
             many: "policy:#".to_owned(),
+            customer: "{customer:#}".to_owned(),
             together: pair(["{customer:123}:profile", "{customer:123}:policies"]),
             // In slots 3300 and 3168: of the first shard of three, both of them.
             apart: pair(["b", "f"]),
