@@ -92,6 +92,7 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_replication::STEP,
     &slot_failover::STEP,
     &cluster_recovery::STEP,
+    &minority::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

@@ -153,6 +153,8 @@ mod cluster {
     pub(crate) mod cluster_replication;
     /// One command, one slot.
     pub(crate) mod cross_slot;
+    /// A primary that is cut off with a client stops, and the majority goes on.
+    pub(crate) mod minority;
     /// A node that is asked for what another has says who has it.
     pub(crate) mod redirections;
     /// Keys are divided over the shards by their slots.

@@ -1,7 +1,11 @@
 //! What the steps look for in a cluster.
 
-use failover_lab::{Clusters, Lab, client::Client, docker::Node};
+use std::sync::Arc;
+
+use failover_lab::{Clusters, Lab, client::Client, docker::Node, wait::Seen};
 use lab_report::Slot;
+
+use super::{cluster_recovery::following, slot_failover::STAGE};
 
 /// Long enough for whatever a busy machine does to one command.
 pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -38,4 +42,39 @@ pub(super) fn key_of(lab: &Lab<Clusters>, shard: usize) -> String {
     let (application, share) = (lab.application(), &lab.deployment().topology().shares()[shard]);
     let mut keys = (0..).map(|number| application.key(number));
     keys.find(|key| share.contains(Slot::of(key))).expect("some key is in every share")
+}
+
+/// Waits until each of `nodes` says that the cluster is `ok`, or that it is `fail`.
+pub(super) async fn state_everywhere(
+    lab: &Lab<Clusters>,
+    nodes: &[Arc<Node>],
+    state: &str,
+) -> Result<(), String> {
+    let what = format!("every node that is left to say {state}");
+    let asked = lab.wait(&what, STAGE, async || {
+        for node in nodes {
+            match lab.deployment().state(node).await {
+                Ok(said) if said == state => {}
+                Ok(said) => return Seen::NotYet(format!("{} says {said}", node.id())),
+                Err(error) => return Seen::NotYet(error.to_string()),
+            }
+        }
+        Seen::Ready(())
+    });
+    asked.await.map_err(|late| late.last_seen)
+}
+
+/// Waits until the cluster stands, with one owner of every slot in every view, and until `old` follows `new`.
+pub(super) async fn one_owner_each(lab: &Lab<Clusters>, old: &Node, new: &Node) -> Result<(), String> {
+    let cluster = lab.deployment();
+    let followed = lab.wait("it to follow its successor", STAGE, async || following(lab, old, new).await);
+    followed.await.map_err(|late| late.last_seen)?;
+    // All views are the same then: one of them says it for all.
+    cluster.stands().await.map_err(|late| late.last_seen)?;
+    let view = cluster.view(new).await.map_err(|error| error.to_string())?;
+    let owners = |slot: Slot| view.shards().filter(|member| member.slots.contains(slot)).count();
+    match Slot::all().find(|slot| owners(*slot) != 1) {
+        None => Ok(()),
+        Some(_) => Err("some slot has no owner, or more than one".to_owned()),
+    }
 }
