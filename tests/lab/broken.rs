@@ -93,6 +93,11 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &slot_failover::STEP,
     &cluster_recovery::STEP,
     &minority::STEP,
+    &majority_lost::STEP,
+    &double_fault::STEP,
+    &full_coverage::STEP,
+    &reads_when_down::STEP,
+    &serial_failures::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

@@ -14,7 +14,7 @@ use lab_report::{
 };
 
 use super::{
-    seen::{at, one_owner_each, state_everywhere},
+    seen::{all_but, at, one_owner_each, seen_as_replica, state_everywhere},
     slot_failover::{STAGE, clocks, failover, keys},
 };
 use crate::step::{Outcome, step};
@@ -77,15 +77,10 @@ async fn cut_off(lab: &Lab<Clusters>, old: &Arc<Node>) -> Result<(Keys, Writer, 
     let client = lab.client_of_slot(slot, Vantage::Relay(Arc::clone(&relay)));
     let writer = Writer::start_at(client, lab.recorder(), keys.clone(), true);
     a_few_acknowledged(lab).await?;
-    let others = others(lab, old);
+    seen_as_replica(lab, &lab.deployment().replicas()[0]).await?;
+    let others = all_but(lab, &[old]);
     let split = Split::between(Side::from(old).and(&relay), Side::from(others.as_slice()));
     Ok((keys, writer, lab.partition(&split).await?))
-}
-
-/// Everybody but the primary that is cut off.
-fn others(lab: &Lab<Clusters>, old: &Node) -> Vec<Arc<Node>> {
-    let nodes = lab.deployment().primaries().iter().chain(lab.deployment().replicas());
-    nodes.filter(|node| node.id() != old.id()).cloned().collect()
 }
 
 /// Something has to be acknowledged before the cut, for a loss before it to be possible.
@@ -111,7 +106,7 @@ async fn refused(lab: &Lab<Clusters>, cut: &CutOff) {
 
 /// Whether the others have another primary for the shard, take the cluster to be whole, and take a write.
 async fn majority(lab: &Lab<Clusters>, old: &Node, heir: &Arc<Node>) -> Result<(), String> {
-    let others = others(lab, old);
+    let others = all_but(lab, &[old]);
     let promoted = lab.wait("the majority to promote its replica", STAGE, async || {
         match failover(lab, old).and_then(|failover| failover.new) {
             Some(new) if &new == heir.id() => Seen::Ready(()),

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use failover_lab::{Clusters, Lab, client::Client, docker::Node, wait::Seen};
-use lab_report::Slot;
+use failover_lab::{Clusters, Lab, StepError, client::Client, docker::Node, wait::Seen};
+use lab_report::{
+    Slot,
+    evidence::{Role, Timeline},
+};
 
 use super::{cluster_recovery::following, slot_failover::STAGE};
 
@@ -77,4 +80,50 @@ pub(super) async fn one_owner_each(lab: &Lab<Clusters>, old: &Node, new: &Node) 
         None => Ok(()),
         Some(_) => Err("some slot has no owner, or more than one".to_owned()),
     }
+}
+
+/// Every node but those that are `lost`.
+pub(super) fn all_but(lab: &Lab<Clusters>, lost: &[&Node]) -> Vec<Arc<Node>> {
+    let nodes = lab.deployment().primaries().iter().chain(lab.deployment().replicas());
+    nodes.filter(|node| lost.iter().all(|lost| lost.id() != node.id())).cloned().collect()
+}
+
+/// What becomes of a command: `answered`, or the class of the error.
+pub(super) async fn outcome(client: &Client, command: &[&str]) -> String {
+    match client.ask::<redis::Value>(command).await {
+        Ok(_) => "answered".to_owned(),
+        Err(error) => error.class(),
+    }
+}
+
+/// What every primary but the first answers to a command about a key of its own, which stands where `#` does:
+/// the answer, or the class of the error.
+pub(super) async fn of_the_other_shards(lab: &Lab<Clusters>, command: &[&str]) -> Vec<(String, String)> {
+    let mut seen = Vec::new();
+    for (shard, primary) in lab.deployment().primaries().iter().enumerate().skip(1) {
+        let key = key_of(lab, shard);
+        let words: Vec<&str> =
+            command.iter().map(|word| if *word == "#" { key.as_str() } else { word }).collect();
+        let answered = match at(lab, primary).ask::<redis::Value>(&words).await {
+            Ok(value) => self::words(&value),
+            Err(error) => error.class(),
+        };
+        seen.push((primary.id().to_string(), answered));
+    }
+    seen
+}
+
+/// Waits until the observer has seen a node as the replica that it is: it is not promoted, as far as the timeline
+/// shows, if it was nothing before.
+pub(super) async fn seen_as_replica(lab: &Lab<Clusters>, node: &Node) -> Result<(), StepError> {
+    let seen = lab.wait("the observer to see the replica", STAGE, async || {
+        let last = |timeline: &Timeline| {
+            timeline.roles.iter().rfind(|change| &change.node == node.id()).map(|change| change.role)
+        };
+        match lab.recorder().look(last) {
+            Some(Role::Replica) => Seen::Ready(()),
+            other => Seen::NotYet(format!("{other:?}")),
+        }
+    });
+    Ok(seen.await?)
 }
