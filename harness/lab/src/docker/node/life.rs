@@ -111,7 +111,6 @@ impl Node {
             network.attach(&host.docker, &host.container, self.address).await?;
         }
         if state.running == Some(true) && state.paused != Some(true) {
-            host.signal("SIGUSR1").await?;
             host.signal("SIGUSR2").await?;
             return Ok(());
         }
