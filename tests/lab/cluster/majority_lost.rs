@@ -20,8 +20,8 @@ step!(
     majority_lost
 );
 
-/// A replica is promoted 5.2 s after its primary's death, if it is promoted at all
-/// (`SlotFailover::promotion`), and 2 s of that are over before anybody takes the cluster to be down.
+/// A replica that is promoted at all is promoted within 5.2 s of its primary's death
+/// (`SlotFailover::promotion`), and the node timeout of 2 s is over before anybody takes the cluster to be down.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 
 /// Two primaries of three die at once: everything stops, until their replicas are told to take over.
