@@ -25,10 +25,10 @@ step!("cluster", "minority", cluster(3).replicas(1).config("cluster-require-full
 ///
 /// 1. A client writes to the first shard; then its primary and the client are on one side, all others on the
 ///    other.
-/// 2. The client is acknowledged for about the node timeout, then told that the cluster is down.
+/// 2. The client is acknowledged for one to one and a half node timeouts, then told that the cluster is down.
 /// 3. The majority has another primary for the shard, and takes writes.
 /// 4. The partition heals: every slot has one owner in every view, and the old primary follows the new one.
-/// 5. What is lost was acknowledged between the cut and the end of the node timeout.
+/// 5. What is lost was acknowledged after the cut, and not later than the primary may have gone on.
 async fn minority(lab: &mut Lab<Clusters>) -> Outcome {
     // 1. Two sides.
     let (old, heir) =
