@@ -92,6 +92,12 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_replication::STEP,
     &slot_failover::STEP,
     &cluster_recovery::STEP,
+    &minority::STEP,
+    &majority_lost::STEP,
+    &double_fault::STEP,
+    &full_coverage::STEP,
+    &reads_when_down::STEP,
+    &serial_failures::STEP,
     &twenty_crashes::STEP,
     &insurance_data::STEP,
 ];

@@ -153,10 +153,22 @@ mod cluster {
     pub(crate) mod cluster_replication;
     /// One command, one slot.
     pub(crate) mod cross_slot;
+    /// A primary and its replica are lost: exactly their slots are unavailable.
+    pub(crate) mod double_fault;
+    /// Where a cluster has to be whole, one shard that is lost stops all others.
+    pub(crate) mod full_coverage;
     /// Customers whose keys belong together, and what is left of them after a failover.
     pub(crate) mod insurance_data;
+    /// Most of the primaries are lost: everything stops, until somebody takes over by hand.
+    pub(crate) mod majority_lost;
+    /// A primary that is cut off with a client stops, and the majority goes on.
+    pub(crate) mod minority;
+    /// What a cluster that is down may still be asked, where that is allowed.
+    pub(crate) mod reads_when_down;
     /// A node that is asked for what another has says who has it.
     pub(crate) mod redirections;
+    /// A primary is replaced, comes back, and replaces its successor.
+    pub(crate) mod serial_failures;
     /// Keys are divided over the shards by their slots.
     pub(crate) mod sharding;
     /// One primary of three is lost, and its replica takes its slots.

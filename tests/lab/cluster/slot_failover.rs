@@ -29,7 +29,7 @@ step!(
 
 /// Far above every bound, and long enough for one election that fails: a slow stage fails its bound and nothing
 /// else.
-const STAGE: Duration = Duration::from_secs(20);
+pub(super) const STAGE: Duration = Duration::from_secs(20);
 
 /// One primary of three is lost, and its replica takes its slots.
 ///
@@ -108,7 +108,7 @@ async fn slot_failover(lab: &mut Lab<Clusters>) -> Step {
 }
 
 /// A slot of each shard, and keys in it.
-fn keys(lab: &Lab<Clusters>) -> Vec<(Slot, Keys)> {
+pub(super) fn keys(lab: &Lab<Clusters>) -> Vec<(Slot, Keys)> {
     let of_shard = |share: lab_report::Slots| {
         let tag = (0..).map(|number: u32| number.to_string()).find(|tag| share.contains(Slot::of(tag)));
         let tag = tag.expect("some number is in every share");
@@ -138,7 +138,7 @@ async fn lose(
     Ok(())
 }
 
-fn failover(lab: &Lab<Clusters>, old: &Node) -> Option<SlotFailover> {
+pub(super) fn failover(lab: &Lab<Clusters>, old: &Node) -> Option<SlotFailover> {
     lab.recorder().look(|timeline| SlotFailover::read(timeline, old.id()))
 }
 
@@ -205,7 +205,7 @@ async fn tell(
 }
 
 /// The clocks of a sound cluster, of the engine that it runs on.
-fn clocks(lab: &Lab<Clusters>) -> ClusterClocks {
+pub(super) fn clocks(lab: &Lab<Clusters>) -> ClusterClocks {
     let node_timeout = (STEP.topology)().node_timeout;
     let engine = lab.docker().engine();
     let delay = Duration::from_millis(500);
