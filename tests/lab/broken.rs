@@ -92,6 +92,7 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_replication::STEP,
     &slot_failover::STEP,
     &cluster_recovery::STEP,
+    &cluster_manual_failover::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

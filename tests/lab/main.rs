@@ -147,6 +147,8 @@ mod sentinel {
 mod cluster {
     /// Nodes that stand alone become a cluster.
     pub(crate) mod cluster_creation;
+    /// A replica is told to take over from a healthy primary: gracefully, by force, and without asking anybody.
+    pub(crate) mod cluster_manual_failover;
     /// A primary that was replaced comes back, and follows its successor.
     pub(crate) mod cluster_recovery;
     /// Every primary has a replica in another zone, with its data.

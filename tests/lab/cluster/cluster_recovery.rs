@@ -82,7 +82,7 @@ fn first(lab: &Lab<Clusters>) -> Slot {
 }
 
 /// Whether a node holds itself to be a replica of another, with nothing of its own.
-async fn following(lab: &Lab<Clusters>, old: &Node, heir: &Node) -> Seen<()> {
+pub(super) async fn following(lab: &Lab<Clusters>, old: &Node, heir: &Node) -> Seen<()> {
     let view = match lab.deployment().view(old).await {
         Ok(view) => view,
         Err(error) => return Seen::NotYet(error.to_string()),
