@@ -93,6 +93,9 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &slot_failover::STEP,
     &cluster_recovery::STEP,
     &cluster_manual_failover::STEP,
+    &best_offset::STEP,
+    &validity_factor::STEP,
+    &replica_migration::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

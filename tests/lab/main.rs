@@ -162,6 +162,15 @@ mod cluster {
     /// One primary of three is lost, and its replica takes its slots.
     pub(crate) mod slot_failover;
 
+    // Who may take over, and who does.
+
+    /// Of two replicas the one with more of the data takes over.
+    pub(crate) mod best_offset;
+    /// A primary that has lost its replicas gets one from a shard with two.
+    pub(crate) mod replica_migration;
+    /// A replica that was cut off for too long does not stand for election.
+    pub(crate) mod validity_factor;
+
     /// What the steps look for.
     mod seen;
 }

@@ -138,7 +138,7 @@ async fn lose(
     Ok(())
 }
 
-fn failover(lab: &Lab<Clusters>, old: &Node) -> Option<SlotFailover> {
+pub(super) fn failover(lab: &Lab<Clusters>, old: &Node) -> Option<SlotFailover> {
     lab.recorder().look(|timeline| SlotFailover::read(timeline, old.id()))
 }
 

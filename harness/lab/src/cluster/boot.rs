@@ -27,6 +27,7 @@ use crate::{
 /// The bus listens this far above the port: `CLUSTER_PORT_INCR`.
 const BUS: u16 = 10_000;
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
+const MIGRATION: &str = "cluster-allow-replica-migration";
 const NODES_CONF: &str = "nodes.conf";
 /// Two writable delays and an election; a sound boot takes half a second.
 const BOOT: Duration = Duration::from_secs(20);
@@ -46,7 +47,7 @@ pub(super) async fn boot(topology: &Clusters, site: &Site) -> Result<(ClusterGro
         if let Err(late) = group.is_whole().await {
             return Err(format!("{late}\n{}", group.last_words().await).into());
         }
-        group.set_the_node_timeout().await?;
+        group.settle().await?;
     }
     let boot =
         Boot { containers: running - start, servers: answering - running, replication: answering.elapsed() };
@@ -69,6 +70,9 @@ async fn launch(
     if topology.formed {
         // Nodes start one after the other. None is to take another for dead that is still to come.
         settings.insert(NODE_TIMEOUT.to_owned(), BOOT.as_millis().to_string());
+        // Pings are as rare then. A primary that has just taken over looks as if nobody followed it to whoever
+        // was not told yet, and a replica of another shard would come to its help after 5 s.
+        settings.insert(MIGRATION.to_owned(), "no".to_owned());
     }
     let mut server = Server::of_settings(&settings);
     server.when_returned = when_returned(topology, index);
@@ -81,11 +85,18 @@ async fn launch(
 
 /// What a server is told beside its arguments when it is started again.
 fn when_returned(topology: &Clusters, index: usize) -> String {
-    let timeout = format!("--{NODE_TIMEOUT} {}", topology.settings_of(index)[NODE_TIMEOUT]);
+    let own = settled(topology, index).map(|(name, value)| format!("--{name} {value}")).join(" ");
     match topology.remembers {
-        true => timeout,
-        false => format!("{timeout} --cluster-config-file {FOLDER}/another-{NODES_CONF}"),
+        true => own,
+        false => format!("{own} --cluster-config-file {FOLDER}/another-{NODES_CONF}"),
     }
+}
+
+/// The settings that a node gets once the cluster stands, of those that it starts without.
+fn settled(topology: &Clusters, index: usize) -> [(&'static str, String); 2] {
+    let mut settings = topology.settings_of(index);
+    let mut own = |name, default: &str| (name, settings.remove(name).unwrap_or_else(|| default.to_owned()));
+    [own(NODE_TIMEOUT, "15000"), own(MIGRATION, "yes")]
 }
 
 /// What a node finds when it starts: the whole cluster, or itself.
@@ -131,11 +142,14 @@ impl ClusterGroup {
         Ok(())
     }
 
-    /// From here on a node that does not answer is failing when the topology says so.
-    async fn set_the_node_timeout(&self) -> Result<(), NodeError> {
+    /// From here on a node that does not answer is failing when the topology says so, and replicas go where they
+    /// may.
+    async fn settle(&self) -> Result<(), NodeError> {
         for (index, node) in self.nodes.iter().enumerate() {
-            let timeout = &self.topology.settings_of(index)[NODE_TIMEOUT];
-            node.ask::<()>(&["CONFIG", "SET", NODE_TIMEOUT, timeout]).await?;
+            let own = settled(&self.topology, index);
+            let pairs = own.iter().flat_map(|(name, value)| [*name, value.as_str()]);
+            let words: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(pairs).collect();
+            node.ask::<()>(&words).await?;
         }
         Ok(())
     }
