@@ -46,6 +46,10 @@ async fn best_offset(lab: &mut Lab<Clusters>) -> Outcome {
     if !lab.check("best.promoted", chosen) {
         return Ok(cut.heal().await?);
     }
+    if let Some(SlotFailover { began, promoted: Some(promoted), .. }) = failover(lab, &old) {
+        let millis = promoted.since(began).as_secs_f64() * 1000.0;
+        lab.measure("promotion", millis, "ms", "from the primary's death to the replica being primary");
+    }
 
     // 3. The data.
     let found = found(lab, &ahead).await?;

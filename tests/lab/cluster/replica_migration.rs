@@ -45,6 +45,7 @@ async fn replica_migration(lab: &mut Lab<Clusters>) -> Outcome {
     }
 
     // 3. On.
+    let allowed = lab.recorder().now();
     for node in &left {
         node.ask::<()>(&["CONFIG", "SET", ALLOW, "yes"]).await?;
     }
@@ -56,6 +57,8 @@ async fn replica_migration(lab: &mut Lab<Clusters>) -> Outcome {
     };
     lab.check("migration.covers", Judgement::equal(covered, observed));
     let Some(moved) = moved else { return Ok(()) };
+    let millis = lab.recorder().now().since(allowed).as_secs_f64() * 1000.0;
+    lab.measure("migration", millis, "ms", "from its being allowed to every node knowing of it");
 
     // 4. Its data.
     let follows = "it follows the primary, and is synchronised";

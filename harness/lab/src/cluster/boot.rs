@@ -28,6 +28,9 @@ use crate::{
 const BUS: u16 = 10_000;
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
 const MIGRATION: &str = "cluster-allow-replica-migration";
+const BARRIER: &str = "cluster-migration-barrier";
+/// More replicas than any shard has: none leaves.
+const NOBODY_LEAVES: &str = "1000";
 const NODES_CONF: &str = "nodes.conf";
 /// Two writable delays and an election; a sound boot takes half a second.
 const BOOT: Duration = Duration::from_secs(20);
@@ -72,7 +75,10 @@ async fn launch(
         settings.insert(NODE_TIMEOUT.to_owned(), BOOT.as_millis().to_string());
         // Pings are as rare then. A primary that has just taken over looks as if nobody followed it to whoever
         // was not told yet, and a replica of another shard would come to its help after 5 s.
-        settings.insert(MIGRATION.to_owned(), "no".to_owned());
+        settings.insert(BARRIER.to_owned(), NOBODY_LEAVES.to_owned());
+        // Without it Valkey 8.1 leaves a primary that was taken over from as it is, only empty: nodes that do not
+        // find their shard's id in `nodes.conf` take themselves to be of different ones.
+        settings.insert(MIGRATION.to_owned(), "yes".to_owned());
     }
     let mut server = Server::of_settings(&settings);
     server.when_returned = when_returned(topology, index);
@@ -93,10 +99,10 @@ fn when_returned(topology: &Clusters, index: usize) -> String {
 }
 
 /// The settings that a node gets once the cluster stands, of those that it starts without.
-fn settled(topology: &Clusters, index: usize) -> [(&'static str, String); 2] {
+fn settled(topology: &Clusters, index: usize) -> [(&'static str, String); 3] {
     let mut settings = topology.settings_of(index);
     let mut own = |name, default: &str| (name, settings.remove(name).unwrap_or_else(|| default.to_owned()));
-    [own(NODE_TIMEOUT, "15000"), own(MIGRATION, "yes")]
+    [own(NODE_TIMEOUT, "15000"), own(MIGRATION, "yes"), own(BARRIER, "1")]
 }
 
 /// What a node finds when it starts: the whole cluster, or itself.
