@@ -20,6 +20,7 @@ use super::{ClusterGroup, Health, Member};
 use crate::{
     StepError,
     docker::{FOLDER, File, Launch, Node, NodeError, PORT, Server},
+    engine::Version,
     topology::{Boot, Site, clusters::Clusters},
     wait::{self, Seen},
 };
@@ -76,8 +77,7 @@ async fn launch(
         // Pings are as rare then. A primary that has just taken over looks as if nobody followed it to whoever
         // was not told yet, and a replica of another shard would come to its help after 5 s.
         settings.insert(BARRIER.to_owned(), NOBODY_LEAVES.to_owned());
-        // Without it Valkey 8.1 leaves a primary that was taken over from as it is, only empty: nodes that do not
-        // find their shard's id in `nodes.conf` take themselves to be of different ones.
+        // Without it Valkey 8.1 leaves a primary that another shard took the slots of as it is, only empty.
         settings.insert(MIGRATION.to_owned(), "yes".to_owned());
     }
     let mut server = Server::of_settings(&settings);
@@ -109,6 +109,9 @@ fn settled(topology: &Clusters, index: usize) -> [(&'static str, String); 3] {
 fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) -> String {
     let shares = topology.shares();
     let (shards, swapped) = (usize::from(topology.primaries), topology.replicas > 0);
+    // Since 7.2 a shard has a name, too: any 40 digits. A node that is not told makes one up, and Valkey 8.1 takes
+    // primary and replica to be of different shards until they have agreed.
+    let named = topology.formed && site.docker.engine().version() >= Version::new(7, 2);
     let line = |other: usize| {
         let address = site.network.address(other);
         let (shard, place) = (topology.shard_of(other), topology.place_of(other));
@@ -124,8 +127,9 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
         // A replica has none of its own. One that equals the largest would not grow when it takes over
         // (`clusterBumpConfigEpochWithoutConsensus`).
         let epoch = if topology.formed && begins_as_primary { shard + 1 } else { 0 };
+        let shard = if named { format!(",,shard-id={}", names[shard]) } else { String::new() };
         format!(
-            "{} {address}:{PORT}@{} {myself}{role} 0 0 {epoch} connected {slots}\n",
+            "{} {address}:{PORT}@{}{shard} {myself}{role} 0 0 {epoch} connected {slots}\n",
             names[other],
             PORT + BUS
         )
