@@ -35,22 +35,12 @@ pub struct ClusterGroup {
 }
 
 /// What came of standing for election.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Votes {
     /// Requests that were sent: one to every node that could be reached.
     pub asked_for: u64,
     /// Votes that came back.
     pub received: u64,
-}
-
-impl Votes {
-    /// What is new since an earlier look.
-    pub fn since(self, earlier: Self) -> Self {
-        Self {
-            asked_for: self.asked_for.saturating_sub(earlier.asked_for),
-            received: self.received.saturating_sub(earlier.received),
-        }
-    }
 }
 
 impl ClusterGroup {
