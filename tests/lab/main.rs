@@ -147,6 +147,8 @@ mod sentinel {
 mod cluster {
     /// Nodes that stand alone become a cluster.
     pub(crate) mod cluster_creation;
+    /// A replica is told to take over from a healthy primary: gracefully, by force, and without asking anybody.
+    pub(crate) mod cluster_manual_failover;
     /// A primary that was replaced comes back, and follows its successor.
     pub(crate) mod cluster_recovery;
     /// Every primary has a replica in another zone, with its data.
@@ -175,6 +177,15 @@ mod cluster {
     pub(crate) mod slot_failover;
     /// Twenty random crashes in a row, each looked into before the next.
     pub(crate) mod twenty_crashes;
+
+    // Who may take over, and who does.
+
+    /// Of two replicas the one with more of the data takes over.
+    pub(crate) mod best_offset;
+    /// A primary that has lost its replicas gets one from a shard with two.
+    pub(crate) mod replica_migration;
+    /// A replica that was cut off for too long does not stand for election.
+    pub(crate) mod validity_factor;
 
     /// What the steps look for.
     mod seen;

@@ -13,7 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    client::Client,
+    client::{CallError, Client},
+    cluster::ClusterClient,
     docker::{Node, NodeError},
     record::Recorder,
 };
@@ -59,6 +60,35 @@ impl Keys {
     }
 }
 
+/// What a writer's commands go through.
+pub enum Through {
+    /// A client of one endpoint, which leaves what to do about an error to its caller.
+    Client(Box<Client>),
+    /// A cluster's application, whose client follows redirections by itself.
+    Application(ClusterClient),
+}
+
+impl Through {
+    async fn ask(&self, command: &[&str]) -> Result<(), CallError> {
+        match self {
+            Self::Client(client) => client.ask(command).await,
+            Self::Application(client) => client.ask(command).await.map_err(|error| CallError::of(&error)),
+        }
+    }
+}
+
+impl From<Client> for Through {
+    fn from(client: Client) -> Self {
+        Self::Client(Box::new(client))
+    }
+}
+
+impl From<ClusterClient> for Through {
+    fn from(client: ClusterClient) -> Self {
+        Self::Application(client)
+    }
+}
+
 /// Writes its sequence numbers, one key each, until stopped.
 pub struct Writer {
     stop: watch::Sender<bool>,
@@ -75,9 +105,9 @@ impl Writer {
     }
 
     /// Begins to write elsewhere. Of several writers only one is `shown` on the timeline.
-    pub fn start_at(client: Client, recorder: &Recorder, keys: Keys, shown: bool) -> Self {
+    pub fn start_at(through: impl Into<Through>, recorder: &Recorder, keys: Keys, shown: bool) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let hand = Arc::new(Hand { client, recorder: recorder.clone(), keys, shown });
+        let hand = Arc::new(Hand { through: through.into(), recorder: recorder.clone(), keys, shown });
         let task = tokio::spawn(write(hand, stopped));
         Self { stop, task }
     }
@@ -104,7 +134,7 @@ pub async fn found(node: &Node, writes: &[Write]) -> Result<BTreeSet<u64>, NodeE
 
 /// What writes, and where to.
 struct Hand {
-    client: Client,
+    through: Through,
     recorder: Recorder,
     keys: Keys,
     shown: bool,
@@ -131,8 +161,7 @@ async fn write(hand: Arc<Hand>, mut stopped: watch::Receiver<bool>) -> Vec<Write
 }
 
 async fn one(hand: Arc<Hand>, sequence: u64, intended: At) -> Write {
-    let answer: Result<(), _> =
-        hand.client.ask(&["SET", &hand.keys.key(sequence), &sequence.to_string()]).await;
+    let answer = hand.through.ask(&["SET", &hand.keys.key(sequence), &sequence.to_string()]).await;
     let done = hand.recorder.now();
     let write = match answer {
         Ok(()) => Write { sequence, intended, done, outcome: Outcome::Acknowledged, error: None },

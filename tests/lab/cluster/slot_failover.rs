@@ -143,7 +143,7 @@ pub(super) fn failover(lab: &Lab<Clusters>, old: &Node) -> Option<SlotFailover> 
 }
 
 /// Whether every one of `nodes` holds `heir` to own the first shard's slots.
-async fn owner_everywhere(lab: &Lab<Clusters>, nodes: &[Arc<Node>], heir: &Node) -> Seen<()> {
+pub(super) async fn owner_everywhere(lab: &Lab<Clusters>, nodes: &[Arc<Node>], heir: &Node) -> Seen<()> {
     let (cluster, share) = (lab.deployment(), &lab.deployment().topology().shares()[0]);
     for node in nodes {
         let view = match cluster.view(node).await {
@@ -159,7 +159,7 @@ async fn owner_everywhere(lab: &Lab<Clusters>, nodes: &[Arc<Node>], heir: &Node)
 }
 
 /// Waits until a write of the timeline's, since the promotion, is at the new primary.
-async fn acknowledged_by(lab: &Lab<Clusters>, heir: &Node, keys: &Keys) -> Result<(), String> {
+pub(super) async fn acknowledged_by(lab: &Lab<Clusters>, heir: &Node, keys: &Keys) -> Result<(), String> {
     let since = lab.recorder().now();
     let written = lab.wait("the client's writes to reach the new primary", STAGE, async || {
         let last = lab.recorder().look(|timeline| {

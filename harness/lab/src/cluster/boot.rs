@@ -20,6 +20,7 @@ use super::{ClusterGroup, Health, Member, View};
 use crate::{
     StepError,
     docker::{FOLDER, File, Launch, Node, NodeError, PORT, Server},
+    engine::Version,
     topology::{Boot, Site, clusters::Clusters},
     wait::{self, Seen},
 };
@@ -27,6 +28,10 @@ use crate::{
 /// The bus listens this far above the port: `CLUSTER_PORT_INCR`.
 const BUS: u16 = 10_000;
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
+const MIGRATION: &str = "cluster-allow-replica-migration";
+const BARRIER: &str = "cluster-migration-barrier";
+/// More replicas than any shard has: none leaves.
+const NOBODY_LEAVES: &str = "1000";
 const NODES_CONF: &str = "nodes.conf";
 /// Two writable delays and an election; a sound boot takes a quarter of a second.
 const BOOT: Duration = Duration::from_secs(20);
@@ -65,6 +70,11 @@ async fn launch(
     if topology.formed {
         // Replicas start after the primaries. None is to take another for dead that is still to come.
         settings.insert(NODE_TIMEOUT.to_owned(), BOOT.as_millis().to_string());
+        // Pings are as rare then. A primary that has just taken over looks as if nobody followed it to whoever
+        // was not told yet, and a replica of another shard would come to its help after 5 s.
+        settings.insert(BARRIER.to_owned(), NOBODY_LEAVES.to_owned());
+        // Without it Valkey 8.1 leaves a primary that another shard took the slots of as it is, only empty.
+        settings.insert(MIGRATION.to_owned(), "yes".to_owned());
     }
     let mut server = Server::of_settings(&settings);
     server.held = topology.formed;
@@ -78,11 +88,18 @@ async fn launch(
 
 /// What a server is told beside its arguments when it is started again.
 fn when_returned(topology: &Clusters, index: usize) -> String {
-    let timeout = format!("--{NODE_TIMEOUT} {}", topology.settings_of(index)[NODE_TIMEOUT]);
+    let own = settled(topology, index).map(|(name, value)| format!("--{name} {value}")).join(" ");
     match topology.remembers {
-        true => timeout,
-        false => format!("{timeout} --cluster-config-file {FOLDER}/another-{NODES_CONF}"),
+        true => own,
+        false => format!("{own} --cluster-config-file {FOLDER}/another-{NODES_CONF}"),
     }
+}
+
+/// The settings that a node gets once the cluster stands, of those that it starts without.
+fn settled(topology: &Clusters, index: usize) -> [(&'static str, String); 3] {
+    let mut settings = topology.settings_of(index);
+    let mut own = |name, default: &str| (name, settings.remove(name).unwrap_or_else(|| default.to_owned()));
+    [own(NODE_TIMEOUT, "15000"), own(MIGRATION, "yes"), own(BARRIER, "1")]
 }
 
 /// What a node finds when it starts: the whole cluster, or itself.
@@ -91,6 +108,9 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
     let shards = usize::from(topology.primaries);
     // As the primaries find it.
     let swapped = topology.replicas > 0 && topology.place_of(index) == 0;
+    // Since 7.2 a shard has a name, too: any 40 digits. A node that is not told makes one up, and Valkey 8.1 takes
+    // primary and replica to be of different shards until they have agreed.
+    let named = topology.formed && site.docker.engine().version() >= Version::new(7, 2);
     let line = |other: usize| {
         let address = site.network.address(other);
         let (shard, place) = (topology.shard_of(other), topology.place_of(other));
@@ -106,8 +126,9 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
         // A replica has none of its own. One that equals the largest would not grow when it takes over
         // (`clusterBumpConfigEpochWithoutConsensus`).
         let epoch = if topology.formed && begins_as_primary { shard + 1 } else { 0 };
+        let shard = if named { format!(",,shard-id={}", names[shard]) } else { String::new() };
         format!(
-            "{} {address}:{PORT}@{} {myself}{role} 0 0 {epoch} connected {slots}\n",
+            "{} {address}:{PORT}@{}{shard} {myself}{role} 0 0 {epoch} connected {slots}\n",
             names[other],
             PORT + BUS
         )
@@ -129,7 +150,7 @@ impl ClusterGroup {
         if let Err(late) = self.is_whole().await {
             return Err(format!("{late}\n{}", self.last_words().await).into());
         }
-        self.set_the_node_timeout().await?;
+        self.settle().await?;
         Ok(answering)
     }
 
@@ -168,11 +189,14 @@ impl ClusterGroup {
         Ok(wait::until(&format!("the primaries to see {what}"), BOOT, PACE, look).await?)
     }
 
-    /// From here on a node that does not answer is failing when the topology says so.
-    async fn set_the_node_timeout(&self) -> Result<(), NodeError> {
+    /// From here on a node that does not answer is failing when the topology says so, and replicas go where they
+    /// may.
+    async fn settle(&self) -> Result<(), NodeError> {
         for (index, node) in self.nodes.iter().enumerate() {
-            let timeout = &self.topology.settings_of(index)[NODE_TIMEOUT];
-            node.ask::<()>(&["CONFIG", "SET", NODE_TIMEOUT, timeout]).await?;
+            let own = settled(&self.topology, index);
+            let pairs = own.iter().flat_map(|(name, value)| [*name, value.as_str()]);
+            let words: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(pairs).collect();
+            node.ask::<()>(&words).await?;
         }
         Ok(())
     }

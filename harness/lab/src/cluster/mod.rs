@@ -34,6 +34,15 @@ pub struct ClusterGroup {
     names: Vec<String>,
 }
 
+/// What came of standing for election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Votes {
+    /// Requests that were sent: one to every node that could be reached.
+    pub asked_for: u64,
+    /// Votes that came back.
+    pub received: u64,
+}
+
 impl ClusterGroup {
     /// The topology that it was made from.
     pub fn topology(&self) -> &Clusters {
@@ -119,6 +128,17 @@ impl ClusterGroup {
     /// How a client at `vantage` finds the node that has a slot.
     pub fn owner_of(&self, slot: Slot, vantage: Vantage) -> Owner {
         Owner::new(slot, &self.nodes, vantage)
+    }
+
+    /// What came of a node's standing for election, since its server started.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn votes(&self, node: &Node) -> Result<Votes, NodeError> {
+        let info = Info::parse(&node.ask::<String>(&["CLUSTER", "INFO"]).await?);
+        // A kind of message that never went is not listed.
+        let count = |field: &str| info.number(&format!("cluster_stats_messages_{field}")).unwrap_or(0);
+        Ok(Votes { asked_for: count("auth-req_sent"), received: count("auth-ack_received") })
     }
 
     /// The largest epoch that any of `nodes` has heard of: every election begins one.

@@ -1,7 +1,10 @@
 //! Labels: whose a container, network or volume is, so that nothing of a dead run stays and nothing of a
 //! live one is touched.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
 
 use lab_report::RunId;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -27,7 +30,9 @@ pub struct Labels {
 impl Labels {
     /// Labels of a new lab of this process.
     pub fn new(run: RunId) -> Self {
-        let lab = format!("failover-lab-{:08x}", fastrand::u32(..));
+        // Of the system's own chance: processes that start in one instant are not to agree on a name.
+        let number = RandomState::new().hash_one(std::process::id()) as u32;
+        let lab = format!("failover-lab-{number:08x}");
         Self { run, lab, owner: Owner::this_process() }
     }
 
