@@ -18,9 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct ClusterClient(ClusterConnection);
 
 impl ClusterClient {
-    /// Connects by way of any of `nodes`, from where this process runs.
-    pub(super) async fn connect(nodes: &[Arc<Node>], application: &Application) -> Result<Self, RedisError> {
-        let known = nodes.iter().map(|node| node.access().to(node.reach())).collect::<Result<Vec<_>, _>>()?;
+    /// Connects by way of any of `known`, from where this process runs; any of `nodes` may join them.
+    pub(super) async fn connect(
+        known: &[Arc<Node>],
+        nodes: &[Arc<Node>],
+        application: &Application,
+    ) -> Result<Self, RedisError> {
+        let known = known.iter().map(|node| node.access().to(node.reach())).collect::<Result<Vec<_>, _>>()?;
         // Where published ports stand for the nodes' own, the client is told of them.
         let address = |host: String, port| NodeAddress::new(host, port);
         let map = nodes.iter().map(|node| {
