@@ -92,6 +92,9 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_replication::STEP,
     &slot_failover::STEP,
     &cluster_recovery::STEP,
+    &scale_out::STEP,
+    &scale_in::STEP,
+    &half_moved_slot::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

@@ -153,13 +153,21 @@ mod cluster {
     pub(crate) mod cluster_replication;
     /// One command, one slot.
     pub(crate) mod cross_slot;
+    /// Slots whose move was broken off are found and finished.
+    pub(crate) mod half_moved_slot;
     /// A node that is asked for what another has says who has it.
     pub(crate) mod redirections;
+    /// One shard of four gives its slots to the others under load, and leaves.
+    pub(crate) mod scale_in;
+    /// A fourth shard joins, and gets its share of the slots under load.
+    pub(crate) mod scale_out;
     /// Keys are divided over the shards by their slots.
     pub(crate) mod sharding;
     /// One primary of three is lost, and its replica takes its slots.
     pub(crate) mod slot_failover;
 
+    /// A load on slots that move.
+    mod moving;
     /// What the steps look for.
     mod seen;
 }

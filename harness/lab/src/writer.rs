@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures_util::future::try_join_all;
 use lab_report::evidence::{At, Outcome, Write};
+use redis::RedisError;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -13,7 +15,8 @@ use tokio::{
 };
 
 use crate::{
-    client::Client,
+    client::{CallError, Client},
+    cluster::ClusterClient,
     docker::{Node, NodeError},
     record::Recorder,
 };
@@ -41,6 +44,24 @@ impl Keys {
     /// The key of a sequence number.
     pub fn key(&self, sequence: u64) -> String {
         format!("{}{sequence}", self.0)
+    }
+
+    /// The sequence numbers of `writes` that a cluster has, each wherever it is.
+    ///
+    /// # Errors
+    /// A node does not answer, or its client was not served.
+    pub async fn found_by(
+        &self,
+        client: &ClusterClient,
+        writes: &[Write],
+    ) -> Result<BTreeSet<u64>, RedisError> {
+        let mut found = BTreeSet::new();
+        for chunk in writes.chunks(500) {
+            let asked = chunk.iter().map(|write| self.key(write.sequence));
+            let values = asked.map(async |key| client.ask::<Option<u64>>(&["GET", &key]).await);
+            found.extend(try_join_all(values).await?.into_iter().flatten());
+        }
+        Ok(found)
     }
 
     /// The sequence numbers of `writes` that a node has.
@@ -75,9 +96,9 @@ impl Writer {
     }
 
     /// Begins to write elsewhere. Of several writers only one is `shown` on the timeline.
-    pub fn start_at(client: Client, recorder: &Recorder, keys: Keys, shown: bool) -> Self {
+    pub fn start_at(client: impl Into<Pen>, recorder: &Recorder, keys: Keys, shown: bool) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let hand = Arc::new(Hand { client, recorder: recorder.clone(), keys, shown });
+        let hand = Arc::new(Hand { pen: client.into(), recorder: recorder.clone(), keys, shown });
         let task = tokio::spawn(write(hand, stopped));
         Self { stop, task }
     }
@@ -102,9 +123,38 @@ pub async fn found(node: &Node, writes: &[Write]) -> Result<BTreeSet<u64>, NodeE
     Keys::default().found(node, writes).await
 }
 
+/// What a writer writes with.
+pub enum Pen {
+    /// A client of one place.
+    Client(Client),
+    /// A client of a cluster, that goes where a key is.
+    Cluster(ClusterClient),
+}
+
+impl From<Client> for Pen {
+    fn from(client: Client) -> Self {
+        Self::Client(client)
+    }
+}
+
+impl From<ClusterClient> for Pen {
+    fn from(client: ClusterClient) -> Self {
+        Self::Cluster(client)
+    }
+}
+
+impl Pen {
+    async fn ask(&self, command: &[&str]) -> Result<(), CallError> {
+        match self {
+            Self::Client(client) => client.ask(command).await,
+            Self::Cluster(client) => client.ask(command).await.map_err(|error| CallError::of(&error)),
+        }
+    }
+}
+
 /// What writes, and where to.
 struct Hand {
-    client: Client,
+    pen: Pen,
     recorder: Recorder,
     keys: Keys,
     shown: bool,
@@ -131,8 +181,7 @@ async fn write(hand: Arc<Hand>, mut stopped: watch::Receiver<bool>) -> Vec<Write
 }
 
 async fn one(hand: Arc<Hand>, sequence: u64, intended: At) -> Write {
-    let answer: Result<(), _> =
-        hand.client.ask(&["SET", &hand.keys.key(sequence), &sequence.to_string()]).await;
+    let answer = hand.pen.ask(&["SET", &hand.keys.key(sequence), &sequence.to_string()]).await;
     let done = hand.recorder.now();
     let write = match answer {
         Ok(()) => Write { sequence, intended, done, outcome: Outcome::Acknowledged, error: None },

@@ -7,6 +7,7 @@ use redis::{
     cluster::{ClusterClientBuilder, NodeAddress},
     cluster_async::ClusterConnection,
 };
+use tokio::sync::Semaphore;
 
 use crate::{docker::Node, topology::clusters::Application};
 
@@ -15,7 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection to a cluster: to whichever of its nodes have what is asked for.
 #[derive(Clone)]
-pub struct ClusterClient(ClusterConnection);
+pub struct ClusterClient {
+    connection: ClusterConnection,
+    /// One for every operation that may be under way.
+    places: Arc<Semaphore>,
+}
 
 impl ClusterClient {
     /// Connects by way of any of `known`, from where this process runs; any of `nodes` may join them.
@@ -38,7 +43,8 @@ impl ClusterClient {
             .response_timeout(PATIENCE)
             .connection_timeout(PATIENCE)
             .build()?;
-        client.get_async_connection().await.map(Self)
+        let connection = client.get_async_connection().await?;
+        Ok(Self { connection, places: Arc::new(Semaphore::new(application.at_once)) })
     }
 
     /// One operation, wherever it has to go.
@@ -50,6 +56,8 @@ impl ClusterClient {
         command.iter().for_each(|word| {
             cmd.arg(*word);
         });
-        cmd.query_async(&mut self.0.clone()).await
+        // It is never closed. Whoever waits for a place has not begun to wait for an answer.
+        let _place = self.places.acquire().await;
+        cmd.query_async(&mut self.connection.clone()).await
     }
 }

@@ -204,11 +204,22 @@ impl<'a> Mover<'a> {
 
     /// The destination first: if the source were, and the destination then failed, nobody would have the slots.
     /// The source refuses to give up one that it still has keys of.
-    async fn close(&self, slots: &[Slot]) -> Result<(), CallError> {
+    async fn close(&self, slots: &[Slot]) -> Result<(), StepError> {
         set_slots(&self.to.client, slots, "NODE", self.to.name).await?;
-        set_slots(&self.from.client, slots, "NODE", self.to.name).await?;
+        if let Err(refused) = set_slots(&self.from.client, slots, "NODE", self.to.name).await
+            && !self.follows_another().await?
+        {
+            return Err(refused.into());
+        }
         let others = self.others.iter().map(|other| set_slots(other, slots, "NODE", self.to.name));
-        try_join_all(others).await.map(drop)
+        Ok(try_join_all(others).await.map(drop)?)
+    }
+
+    /// A source that hears by gossip that its last slot is gone follows whoever has it, before it is told, and
+    /// a replica refuses to be told (`cluster-allow-replica-migration`).
+    async fn follows_another(&self) -> Result<bool, StepError> {
+        let view: View = self.from.node.ask::<String>(&["CLUSTER", "NODES"]).await?.parse()?;
+        Ok(view.myself().is_some_and(|myself| myself.follows.is_some()))
     }
 }
 
