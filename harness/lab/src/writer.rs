@@ -126,14 +126,14 @@ pub async fn found(node: &Node, writes: &[Write]) -> Result<BTreeSet<u64>, NodeE
 /// What a writer writes with.
 pub enum Pen {
     /// A client of one place.
-    Client(Client),
+    Client(Box<Client>),
     /// A client of a cluster, that goes where a key is.
     Cluster(ClusterClient),
 }
 
 impl From<Client> for Pen {
     fn from(client: Client) -> Self {
-        Self::Client(client)
+        Self::Client(Box::new(client))
     }
 }
 

@@ -25,15 +25,18 @@ use crate::{
     docker::Node,
 };
 
-/// For all slots that are open at once; a sound stage takes some ten milliseconds.
+/// For one stage of all slots that are open at once: far above what a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// `MIGRATE` gives up when the other node says nothing for this long, in milliseconds.
 const SILENCE: &str = "5000";
-/// Slots that are under way at once, between one node and another. While they are told of them, and give their
-/// keys, nodes answer nobody else: some ten milliseconds.
+/// Slots that are under way at once, between one node and another. While a node reads of all of them, and sends
+/// their keys, it answers nobody else.
 const OPEN: usize = 64;
 /// Keys of one slot that go with one command.
 const KEYS: usize = 500;
+/// Connections on which a node is told of slots. Valkey 8 answers a `SETSLOT` when its replicas have it as well
+/// (`clusterCommandSetSlot`), one after the other on one connection, and side by side on several.
+const TELLERS: usize = 16;
 
 /// Slots that move from one node to another.
 #[derive(Clone)]
@@ -118,7 +121,7 @@ struct Mover<'a> {
     from: End<'a>,
     to: End<'a>,
     /// The other primaries. They would hear of it, too, but clients may ask them before.
-    others: Vec<Client>,
+    others: Vec<Tellers>,
 }
 
 /// A node at either end.
@@ -126,6 +129,7 @@ struct End<'a> {
     name: &'a str,
     node: &'a Node,
     client: Client,
+    tellers: Tellers,
     /// The slots that it owned when the move began: those of a move that was broken off may be there already.
     owned: View,
 }
@@ -133,7 +137,13 @@ struct End<'a> {
 impl<'a> End<'a> {
     async fn of(cluster: &'a ClusterGroup, node: &'a Arc<Node>) -> Result<Self, StepError> {
         let owned = cluster.view(node).await?;
-        Ok(Self { name: cluster.name_of(node), node, client: patient(node), owned })
+        Ok(Self {
+            name: cluster.name_of(node),
+            node,
+            client: patient(node),
+            tellers: Tellers::of(node),
+            owned,
+        })
     }
 
     fn owns(&self, slot: Slot) -> bool {
@@ -151,7 +161,7 @@ impl<'a> Mover<'a> {
         let primaries = from.owned.members().iter().filter(|member| member.follows.is_none());
         let others = primaries.filter(|member| member.id != from.name && member.id != to.name);
         let others =
-            others.filter_map(|member| cluster.named(&member.id)).map(|node| patient(node)).collect();
+            others.filter_map(|member| cluster.named(&member.id)).map(|node| Tellers::of(node)).collect();
         Ok(Self { from, to, others })
     }
 
@@ -168,9 +178,9 @@ impl<'a> Mover<'a> {
     /// The destination first: it has to let in whom the source sends.
     async fn open(&self, slots: &[Slot]) -> Result<(), CallError> {
         let expected = slots.iter().filter(|slot| !self.to.owns(**slot));
-        set_slots(&self.to.client, expected, "IMPORTING", self.from.name).await?;
+        self.to.tellers.set(expected, "IMPORTING", self.from.name).await?;
         let leaving = slots.iter().filter(|slot| self.from.owns(**slot));
-        set_slots(&self.from.client, leaving, "MIGRATING", self.to.name).await
+        self.from.tellers.set(leaving, "MIGRATING", self.to.name).await
     }
 
     /// A slot that is leaving gets no new keys. So it is empty when fewer than asked for were in it.
@@ -205,13 +215,13 @@ impl<'a> Mover<'a> {
     /// The destination first: if the source were, and the destination then failed, nobody would have the slots.
     /// The source refuses to give up one that it still has keys of.
     async fn close(&self, slots: &[Slot]) -> Result<(), StepError> {
-        set_slots(&self.to.client, slots, "NODE", self.to.name).await?;
-        if let Err(refused) = set_slots(&self.from.client, slots, "NODE", self.to.name).await
+        self.to.tellers.set(slots, "NODE", self.to.name).await?;
+        if let Err(refused) = self.from.tellers.set(slots, "NODE", self.to.name).await
             && !self.follows_another().await?
         {
             return Err(refused.into());
         }
-        let others = self.others.iter().map(|other| set_slots(other, slots, "NODE", self.to.name));
+        let others = self.others.iter().map(|other| other.set(slots, "NODE", self.to.name));
         Ok(try_join_all(others).await.map(drop)?)
     }
 
@@ -223,15 +233,30 @@ impl<'a> Mover<'a> {
     }
 }
 
-async fn set_slots<'s>(
-    client: &Client,
-    slots: impl IntoIterator<Item = &'s Slot>,
-    state: &str,
-    name: &str,
-) -> Result<(), CallError> {
-    let mut told = Pipeline::new();
-    for slot in slots {
-        told.cmd("CLUSTER").arg("SETSLOT").arg(slot.number()).arg(state).arg(name).ignore();
+/// Connections to one node.
+struct Tellers(Vec<Client>);
+
+impl Tellers {
+    fn of(node: &Node) -> Self {
+        Self((0..TELLERS).map(|_| patient(node)).collect())
     }
-    if told.is_empty() { Ok(()) } else { client.pipeline(&told).await }
+
+    /// Tells the node of slots, on as many connections as there are.
+    async fn set<'s>(
+        &self,
+        slots: impl IntoIterator<Item = &'s Slot>,
+        state: &str,
+        name: &str,
+    ) -> Result<(), CallError> {
+        let slots: Vec<&Slot> = slots.into_iter().collect();
+        let shares = slots.chunks(slots.len().div_ceil(self.0.len()).max(1));
+        let told = self.0.iter().zip(shares).map(async |(client, slots)| {
+            let mut told = Pipeline::new();
+            for slot in slots {
+                told.cmd("CLUSTER").arg("SETSLOT").arg(slot.number()).arg(state).arg(name).ignore();
+            }
+            client.pipeline::<()>(&told).await
+        });
+        try_join_all(told).await.map(drop)
+    }
 }
