@@ -1,10 +1,13 @@
 //! A client of a cluster, as an application has one: the `redis` crate's, which follows redirections.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use redis::{
     Cmd, FromRedisValue, RedisError,
-    cluster::{ClusterClientBuilder, NodeAddress},
+    cluster::{self, ClusterClientBuilder, NodeAddress},
     cluster_async::ClusterConnection,
 };
 use tokio::sync::Semaphore;
@@ -14,10 +17,14 @@ use crate::{docker::Node, topology::clusters::Application};
 /// An operation is given up after this, redirections and second attempts included.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A connection to a cluster: to whichever of its nodes have what is asked for.
+/// Connections to a cluster: to whichever of its nodes have what is asked for.
+///
+/// Each has one operation under way at a time. The `redis` crate's (1.8.1) sends `ASKING`, waits for its answer,
+/// and only then sends the command: with others on the same connection, one of those may be let in in its place.
 #[derive(Clone)]
 pub struct ClusterClient {
-    connection: ClusterConnection,
+    client: cluster::ClusterClient,
+    idle: Arc<Mutex<Vec<ClusterConnection>>>,
     /// One for every operation that may be under way.
     places: Arc<Semaphore>,
 }
@@ -43,8 +50,8 @@ impl ClusterClient {
             .response_timeout(PATIENCE)
             .connection_timeout(PATIENCE)
             .build()?;
-        let connection = client.get_async_connection().await?;
-        Ok(Self { connection, places: Arc::new(Semaphore::new(application.at_once)) })
+        let idle = Arc::new(Mutex::new(vec![client.get_async_connection().await?]));
+        Ok(Self { client, idle, places: Arc::new(Semaphore::new(application.at_once)) })
     }
 
     /// One operation, wherever it has to go.
@@ -58,6 +65,17 @@ impl ClusterClient {
         });
         // It is never closed. Whoever waits for a place has not begun to wait for an answer.
         let _place = self.places.acquire().await;
-        cmd.query_async(&mut self.connection.clone()).await
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.client.get_async_connection().await?,
+        };
+        let answer = cmd.query_async(&mut connection).await;
+        self.idle().push(connection);
+        answer
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<ClusterConnection>> {
+        self.idle.lock().expect("no panic while held")
     }
 }

@@ -85,7 +85,7 @@ impl ClusterGroup {
         Ok(wait::until("the replica to follow its primary", SOON, PACE, look).await?)
     }
 
-    /// Makes nodes leave that own nothing: the others forget them, and they forget the others.
+    /// Makes nodes leave that own nothing: the others forget them.
     ///
     /// Whoever forgets a node hears nothing of it for a minute (`CLUSTER_BLACKLIST_TTL`), from others that still
     /// know it. So all of them have to within that time, or it is back.
@@ -98,6 +98,15 @@ impl ClusterGroup {
                 other.ask_within::<()>(&["CLUSTER", "FORGET", self.name_of(node)], CHANGE).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes nodes that were forgotten forget the others. Until then they send clients on with `MOVED`; after it
+    /// they answer `CLUSTERDOWN`, and have no map of the slots to give.
+    ///
+    /// # Errors
+    /// A node refused, or does not answer.
+    pub async fn reset(&self, gone: &[Arc<Node>]) -> Result<(), NodeError> {
         for node in gone {
             node.ask_within::<()>(&["CLUSTER", "RESET"], CHANGE).await?;
         }
