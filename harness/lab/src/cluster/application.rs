@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// and only then sends the command: with others on the same connection, one of those may be let in in its place.
 #[derive(Clone)]
 pub struct ClusterClient {
-    client: cluster::ClusterClient,
+    client: Arc<cluster::ClusterClient>,
     idle: Arc<Mutex<Vec<ClusterConnection>>>,
     /// One for every operation that may be under way.
     places: Arc<Semaphore>,
@@ -51,7 +51,7 @@ impl ClusterClient {
             .connection_timeout(PATIENCE)
             .build()?;
         let idle = Arc::new(Mutex::new(vec![client.get_async_connection().await?]));
-        Ok(Self { client, idle, places: Arc::new(Semaphore::new(application.at_once)) })
+        Ok(Self { client: Arc::new(client), idle, places: Arc::new(Semaphore::new(application.at_once)) })
     }
 
     /// One operation, wherever it has to go.
