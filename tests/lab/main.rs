@@ -145,6 +145,8 @@ mod sentinel {
 
 /// The Cluster lab: shards that fail over among themselves, and clients that are sent from one to another.
 mod cluster {
+    /// Of two replicas the one with more of the data takes over.
+    pub(crate) mod best_offset;
     /// Nodes that stand alone become a cluster.
     pub(crate) mod cluster_creation;
     /// A replica is told to take over from a healthy primary: gracefully, by force, and without asking anybody.
@@ -159,6 +161,8 @@ mod cluster {
     pub(crate) mod double_fault;
     /// Where a cluster has to be whole, one shard that is lost stops all others.
     pub(crate) mod full_coverage;
+    /// Slots whose move was broken off are found and finished.
+    pub(crate) mod half_moved_slot;
     /// Customers whose keys belong together, and what is left of them after a failover.
     pub(crate) mod insurance_data;
     /// Most of the primaries are lost: everything stops, until somebody takes over by hand.
@@ -169,6 +173,12 @@ mod cluster {
     pub(crate) mod reads_when_down;
     /// A node that is asked for what another has says who has it.
     pub(crate) mod redirections;
+    /// A primary that has lost its replicas gets one from a shard with two.
+    pub(crate) mod replica_migration;
+    /// One shard of four gives its slots to the others under load, and leaves.
+    pub(crate) mod scale_in;
+    /// A fourth shard joins, and gets its share of the slots under load.
+    pub(crate) mod scale_out;
     /// A primary is replaced, comes back, and replaces its successor.
     pub(crate) mod serial_failures;
     /// Keys are divided over the shards by their slots.
@@ -177,16 +187,11 @@ mod cluster {
     pub(crate) mod slot_failover;
     /// Twenty random crashes in a row, each looked into before the next.
     pub(crate) mod twenty_crashes;
-
-    // Who may take over, and who does.
-
-    /// Of two replicas the one with more of the data takes over.
-    pub(crate) mod best_offset;
-    /// A primary that has lost its replicas gets one from a shard with two.
-    pub(crate) mod replica_migration;
     /// A replica that was cut off for too long does not stand for election.
     pub(crate) mod validity_factor;
 
+    /// A load on slots that move.
+    mod moving;
     /// What the steps look for.
     mod seen;
 }

@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures_util::future::try_join_all;
 use lab_report::evidence::{At, Outcome, Write};
+use redis::RedisError;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -42,6 +44,24 @@ impl Keys {
     /// The key of a sequence number.
     pub fn key(&self, sequence: u64) -> String {
         format!("{}{sequence}", self.0)
+    }
+
+    /// The sequence numbers of `writes` that a cluster has, each wherever it is.
+    ///
+    /// # Errors
+    /// A node does not answer, or its client was not served.
+    pub async fn found_by(
+        &self,
+        client: &ClusterClient,
+        writes: &[Write],
+    ) -> Result<BTreeSet<u64>, RedisError> {
+        let mut found = BTreeSet::new();
+        for chunk in writes.chunks(500) {
+            let asked = chunk.iter().map(|write| self.key(write.sequence));
+            let values = asked.map(async |key| client.ask::<Option<u64>>(&["GET", &key]).await);
+            found.extend(try_join_all(values).await?.into_iter().flatten());
+        }
+        Ok(found)
     }
 
     /// The sequence numbers of `writes` that a node has.

@@ -1,26 +1,42 @@
 //! A client of a cluster, as an application has one: the `redis` crate's, which follows redirections.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use redis::{
     Cmd, FromRedisValue, RedisError,
-    cluster::{ClusterClientBuilder, NodeAddress},
+    cluster::{self, ClusterClientBuilder, NodeAddress},
     cluster_async::ClusterConnection,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{docker::Node, topology::clusters::Application};
 
 /// An operation is given up after this, redirections and second attempts included.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A connection to a cluster: to whichever of its nodes have what is asked for.
+/// Connections to a cluster: to whichever of its nodes have what is asked for.
+///
+/// Each has one operation under way at a time. The `redis` crate's (1.8.1) sends `ASKING`, waits for its answer,
+/// and only then sends the command: with others on the same connection, one of those may be let in in its place.
 #[derive(Clone)]
-pub struct ClusterClient(ClusterConnection);
+pub struct ClusterClient {
+    client: Arc<cluster::ClusterClient>,
+    idle: Arc<Mutex<Vec<ClusterConnection>>>,
+    /// One for every operation that may be under way.
+    places: Arc<Semaphore>,
+}
 
 impl ClusterClient {
-    /// Connects by way of any of `nodes`, from where this process runs.
-    pub(super) async fn connect(nodes: &[Arc<Node>], application: &Application) -> Result<Self, RedisError> {
-        let known = nodes.iter().map(|node| node.access().to(node.reach())).collect::<Result<Vec<_>, _>>()?;
+    /// Connects by way of any of `known`, from where this process runs; any of `nodes` may join them.
+    pub(super) async fn connect(
+        known: &[Arc<Node>],
+        nodes: &[Arc<Node>],
+        application: &Application,
+    ) -> Result<Self, RedisError> {
+        let known = known.iter().map(|node| node.access().to(node.reach())).collect::<Result<Vec<_>, _>>()?;
         // Where published ports stand for the nodes' own, the client is told of them.
         let address = |host: String, port| NodeAddress::new(host, port);
         let map = nodes.iter().map(|node| {
@@ -34,7 +50,8 @@ impl ClusterClient {
             .response_timeout(PATIENCE)
             .connection_timeout(PATIENCE)
             .build()?;
-        client.get_async_connection().await.map(Self)
+        let idle = Arc::new(Mutex::new(vec![client.get_async_connection().await?]));
+        Ok(Self { client: Arc::new(client), idle, places: Arc::new(Semaphore::new(application.at_once)) })
     }
 
     /// One operation, wherever it has to go.
@@ -46,7 +63,26 @@ impl ClusterClient {
         command.iter().for_each(|word| {
             cmd.arg(*word);
         });
-        cmd.query_async(&mut self.0.clone()).await
+        let (_place, mut connection) = self.take().await?;
+        let answer = cmd.query_async(&mut connection).await;
+        self.idle().push(connection);
+        answer
+    }
+
+    /// A connection of one's own, and the place that goes with it. Whoever waits for a place has not begun to wait
+    /// for an answer.
+    async fn take(&self) -> Result<(SemaphorePermit<'_>, ClusterConnection), RedisError> {
+        let place = self.places.acquire().await.expect("it is never closed");
+        let idle = self.idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.client.get_async_connection().await?,
+        };
+        Ok((place, connection))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<ClusterConnection>> {
+        self.idle.lock().expect("no panic while held")
     }
 
     /// Several operations as one: all of them, or none. Their keys have to be in one slot.
@@ -61,6 +97,9 @@ impl ClusterClient {
             cmd.arg(command);
             pipeline.add_command(cmd).ignore();
         }
-        pipeline.query_async(&mut self.0.clone()).await
+        let (_place, mut connection) = self.take().await?;
+        let answer = pipeline.query_async(&mut connection).await;
+        self.idle().push(connection);
+        answer
     }
 }

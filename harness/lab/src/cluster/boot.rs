@@ -77,7 +77,7 @@ async fn launch(
         settings.insert(MIGRATION.to_owned(), "yes".to_owned());
     }
     let mut server = Server::of_settings(&settings);
-    server.held = topology.formed;
+    server.held = topology.formed && index < topology.members();
     server.when_returned = when_returned(topology, index);
     let path = format!("{FOLDER}/{NODES_CONF}");
     server.arguments.extend(["--cluster-config-file".to_owned(), path]);
@@ -115,7 +115,8 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
         let address = site.network.address(other);
         let (shard, place) = (topology.shard_of(other), topology.place_of(other));
         let begins_as_primary = place == usize::from(swapped);
-        let (role, slots) = match (topology.formed, begins_as_primary) {
+        let formed = topology.formed && other < topology.members();
+        let (role, slots) = match (formed, begins_as_primary) {
             (false, _) => ("master -".to_owned(), String::new()),
             (true, true) => ("master -".to_owned(), shares[shard].to_string()),
             (true, false) => {
@@ -125,16 +126,19 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
         let myself = if other == index { "myself," } else { "" };
         // A replica has none of its own. One that equals the largest would not grow when it takes over
         // (`clusterBumpConfigEpochWithoutConsensus`).
-        let epoch = if topology.formed && begins_as_primary { shard + 1 } else { 0 };
-        let shard = if named { format!(",,shard-id={}", names[shard]) } else { String::new() };
+        let epoch = if formed && begins_as_primary { shard + 1 } else { 0 };
+        // A node that stands alone is a shard of its own.
+        let of = if formed { shard } else { other };
+        let shard = if named { format!(",,shard-id={}", names[of]) } else { String::new() };
         format!(
             "{} {address}:{PORT}@{}{shard} {myself}{role} 0 0 {epoch} connected {slots}\n",
             names[other],
             PORT + BUS
         )
     };
-    let known = if topology.formed { 0..names.len() } else { index..index + 1 };
-    let epoch = if topology.formed { shards } else { 0 };
+    let formed = topology.formed && index < topology.members();
+    let known = if formed { 0..topology.members() } else { index..index + 1 };
+    let epoch = if formed { shards } else { 0 };
     known.map(line).collect::<String>() + &format!("vars currentEpoch {epoch} lastVoteEpoch 0\n")
 }
 
@@ -204,7 +208,7 @@ impl ClusterGroup {
     /// Waits until the cluster is as its topology says: every node has the role that it boots with.
     async fn is_whole(&self) -> Result<(), wait::TimedOut> {
         let look = || async {
-            let missing = match self.what_is_missing().await {
+            let missing = match self.what_is_missing(self.members()).await {
                 Ok(()) => self.who_is_out_of_place().await,
                 missing => missing,
             };
@@ -227,14 +231,22 @@ impl ClusterGroup {
     /// # Errors
     /// It does not within 20 s.
     pub async fn stands(&self) -> Result<(), wait::TimedOut> {
-        let look = || async { self.what_is_missing().await.map_or_else(Seen::NotYet, Seen::Ready) };
+        self.stands_of(self.members()).await
+    }
+
+    /// [`ClusterGroup::stands`] of a cluster of exactly these nodes.
+    ///
+    /// # Errors
+    /// As for [`ClusterGroup::stands`].
+    pub async fn stands_of(&self, nodes: &[Arc<Node>]) -> Result<(), wait::TimedOut> {
+        let look = || async { self.what_is_missing(nodes).await.map_or_else(Seen::NotYet, Seen::Ready) };
         wait::until("the cluster to stand", BOOT, PACE, look).await
     }
 
-    /// What keeps the cluster from standing, in words.
-    async fn what_is_missing(&self) -> Result<(), String> {
+    /// What keeps the cluster of these nodes from standing, in words.
+    async fn what_is_missing(&self, nodes: &[Arc<Node>]) -> Result<(), String> {
         let mut agreed = None;
-        for node in &self.nodes {
+        for node in nodes {
             let told = |what: String| format!("{}: {what}", node.id());
             let state = self.state(node).await.map_err(|error| error.to_string())?;
             if state != "ok" {
@@ -244,6 +256,9 @@ impl ClusterGroup {
             let unsound = |other: &&Member| other.health != Health::Up || !other.connected;
             if let Some(other) = view.members().iter().find(unsound) {
                 return Err(told(format!("{} is {:?}", other.id, other.health)));
+            }
+            if view.members().len() != nodes.len() {
+                return Err(told(format!("sees {} nodes", view.members().len())));
             }
             let seen = (view.configuration(), view.epochs());
             if agreed.get_or_insert_with(|| seen.clone()) != &seen {
@@ -265,7 +280,7 @@ impl ClusterGroup {
     /// Which node has another role than it boots with, in words.
     async fn who_is_out_of_place(&self) -> Result<(), String> {
         let shares = self.topology.shares();
-        for (index, node) in self.nodes.iter().enumerate() {
+        for (index, node) in self.members().iter().enumerate() {
             let view = self.view(node).await.map_err(|error| error.to_string())?;
             let shard = self.topology.shard_of(index);
             let myself = view.myself().ok_or("it does not know itself")?;

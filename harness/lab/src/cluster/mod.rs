@@ -2,7 +2,10 @@
 
 mod application;
 mod boot;
+mod membership;
 mod owner;
+mod plan;
+mod reshard;
 mod view;
 
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use redis::RedisError;
 
 pub use application::ClusterClient;
 pub use owner::Owner;
+pub use reshard::{Lane, Progress, Stage};
 pub use view::{Health, Member, View, ViewError, Way};
 
 use crate::{
@@ -28,7 +32,7 @@ use crate::{
 /// A running cluster.
 pub struct ClusterGroup {
     topology: Clusters,
-    /// The primaries first, then the first replica of each, and so on.
+    /// The primaries first, then the first replica of each, and so on; last those that stand alone beside them.
     nodes: Vec<Arc<Node>>,
     /// The nodes' names in the cluster, in the same order.
     names: Vec<String>,
@@ -56,7 +60,17 @@ impl ClusterGroup {
 
     /// The nodes that boot as replicas.
     pub fn replicas(&self) -> &[Arc<Node>] {
-        &self.nodes[usize::from(self.topology.primaries)..]
+        &self.nodes[usize::from(self.topology.primaries)..self.topology.members()]
+    }
+
+    /// The nodes that belong together once it is formed.
+    pub fn members(&self) -> &[Arc<Node>] {
+        &self.nodes[..self.topology.members()]
+    }
+
+    /// The nodes that stand alone beside them, a shard's one after the other.
+    pub fn spares(&self) -> &[Arc<Node>] {
+        &self.nodes[self.topology.members()..]
     }
 
     /// A node's name in the cluster: 40 hexadecimal digits.
@@ -108,7 +122,7 @@ impl ClusterGroup {
     /// # Errors
     /// The container does not run.
     pub async fn create(&self) -> Result<String, NodeError> {
-        let addresses = self.nodes.iter().map(|node| format!("{}:{}", node.address(), node.port()));
+        let addresses = self.members().iter().map(|node| format!("{}:{}", node.address(), node.port()));
         let mut command: Vec<String> = ["--cluster", "create"].map(str::to_owned).into();
         command.extend(addresses);
         let replicas = self.topology.replicas.to_string();
@@ -122,12 +136,20 @@ impl ClusterGroup {
     /// # Errors
     /// No node can be reached.
     pub async fn client(&self) -> Result<ClusterClient, RedisError> {
-        ClusterClient::connect(&self.nodes, &self.topology.application).await
+        self.client_by(self.members()).await
+    }
+
+    /// The same, but what it knows of the cluster to begin with is these nodes.
+    ///
+    /// # Errors
+    /// None of them can be reached.
+    pub async fn client_by(&self, nodes: &[Arc<Node>]) -> Result<ClusterClient, RedisError> {
+        ClusterClient::connect(nodes, &self.nodes, &self.topology.application).await
     }
 
     /// How a client at `vantage` finds the node that has a slot.
     pub fn owner_of(&self, slot: Slot, vantage: Vantage) -> Owner {
-        Owner::new(slot, &self.nodes, vantage)
+        Owner::new(slot, self.members(), vantage)
     }
 
     /// What came of a node's standing for election, since its server started.
@@ -200,8 +222,9 @@ impl Deployment for ClusterGroup {
     }
 
     fn standing(&self) -> String {
-        let Clusters { primaries, replicas, .. } = self.topology;
-        format!("{primaries} shards, each a primary and {replicas} replicas")
+        let Clusters { primaries, replicas, spares, .. } = self.topology;
+        let beside = if spares > 0 { format!("; {spares} nodes beside them") } else { String::new() };
+        format!("{primaries} shards, each a primary and {replicas} replicas{beside}")
     }
 
     /// A node finds its cluster again by itself.

@@ -26,6 +26,10 @@ pub struct Clusters {
     pub primaries: u8,
     /// Replicas of each primary.
     pub replicas: u8,
+    /// Nodes that stand alone beside the cluster, for shards that join it: a primary, its replicas, and so on.
+    pub spares: u8,
+    /// The share of a shard that joins when slots are moved to it, where each of the others has 1.
+    pub weight_of_spares: f64,
     /// The zones that the nodes are in: the nodes of a shard in one after the other, and every shard begins
     /// with another.
     pub zones: Vec<String>,
@@ -70,6 +74,11 @@ pub struct Application {
     pub undeclared: String,
     /// Its client follows a redirection this many times, and tries again as often.
     pub retries: u32,
+    /// Its client has this many operations under way at once; others wait for one of them to end.
+    ///
+    /// With no limit the `redis` crate's client (1.8.1) can stop for good while slots move: it begins to draw its
+    /// map of the slots anew, and never ends (on a busy machine in four of five runs with 800 operations a second).
+    pub at_once: usize,
 }
 
 /// How an application finds the slot of a key.
@@ -121,6 +130,7 @@ impl Default for Application {
             // In slot 7365: of the second shard.
             undeclared: "c".to_owned(),
             retries: 16,
+            at_once: 16,
         }
     }
 }
@@ -130,6 +140,8 @@ impl Default for Clusters {
         Self {
             primaries: 3,
             replicas: 1,
+            spares: 0,
+            weight_of_spares: 1.0,
             zones: ["lab-1a", "lab-1b", "lab-1c"].map(String::from).to_vec(),
             formed: true,
             remembers: true,
@@ -152,6 +164,12 @@ impl Clusters {
         self
     }
 
+    /// The same with this many nodes beside it that stand alone.
+    pub fn spares(mut self, spares: u8) -> Self {
+        self.spares = spares;
+        self
+    }
+
     /// The same with nodes that stand alone: a cluster is made of them later.
     pub fn unformed(mut self) -> Self {
         self.formed = false;
@@ -164,20 +182,36 @@ impl Clusters {
         self
     }
 
-    /// The number of nodes.
+    /// The number of nodes, of those that stand alone as well.
     pub fn nodes(&self) -> usize {
-        usize::from(self.primaries) * (usize::from(self.replicas) + 1)
+        self.members() + usize::from(self.spares)
+    }
+
+    /// The number of nodes that belong together.
+    pub fn members(&self) -> usize {
+        usize::from(self.primaries) * self.of_shard()
+    }
+
+    /// The number of a shard's nodes.
+    fn of_shard(&self) -> usize {
+        usize::from(self.replicas) + 1
     }
 
     /// The shard of the node with this index, from 0. The primaries come first, then the first replica of
-    /// each, and so on.
+    /// each, and so on; last those that stand alone, shard by shard.
     pub fn shard_of(&self, index: usize) -> usize {
-        index % usize::from(self.primaries)
+        match index.checked_sub(self.members()) {
+            Some(spare) => usize::from(self.primaries) + spare / self.of_shard(),
+            None => index % usize::from(self.primaries),
+        }
     }
 
     /// The node's place in its shard: 0 boots as primary.
     pub fn place_of(&self, index: usize) -> usize {
-        index / usize::from(self.primaries)
+        match index.checked_sub(self.members()) {
+            Some(spare) => spare % self.of_shard(),
+            None => index / usize::from(self.primaries),
+        }
     }
 
     /// The name of the node with this index, as ElastiCache names them: shard, then place.
@@ -237,6 +271,14 @@ mod tests {
             assert_eq!(zones.len(), 3);
         }
         assert_eq!(cluster.id_of(4).as_str(), "lab-0002-002");
+    }
+
+    #[test]
+    fn nodes_that_stand_alone_make_further_shards() {
+        let cluster = cluster(3).replicas(1).spares(2);
+        assert_eq!((cluster.members(), cluster.nodes()), (6, 8));
+        assert_eq!([6, 7].map(|index| cluster.id_of(index).to_string()), ["lab-0004-001", "lab-0004-002"]);
+        assert_ne!(cluster.zone_of(6), cluster.zone_of(7));
     }
 
     #[test]

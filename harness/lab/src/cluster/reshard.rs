@@ -1,0 +1,262 @@
+//! Resharding: slots of a running cluster move from one node to another, with their keys and under load.
+//!
+//! The order is the specification's ("Live resharding", and `clusterManagerMoveSlot` of `redis-cli`): whoever
+//! gets a slot expects it before its owner sends anybody there, and owns it before the old owner gives it up. So
+//! there is always a node that answers, and one that the others can send a client to.
+//!
+//! What makes it quick is that nothing waits for one slot: many are open at once, and every stage of all of them
+//! is one round trip. A node also writes `nodes.conf` once for all that it reads in one go.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::try_join_all;
+use lab_report::Slot;
+use redis::Pipeline;
+
+use super::{ClusterGroup, View, Way};
+use crate::{
+    StepError,
+    client::{CallError, Client},
+    docker::Node,
+};
+
+/// For one stage of all slots that are open at once: far above what a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// `MIGRATE` gives up when the other node says nothing for this long, in milliseconds.
+const SILENCE: &str = "5000";
+/// Slots that are under way at once, between one node and another. While a node reads of all of them, and sends
+/// their keys, it answers nobody else.
+const OPEN: usize = 64;
+/// Keys of one slot that go with one command.
+const KEYS: usize = 500;
+/// Connections on which a node is told of slots. Valkey 8 answers a `SETSLOT` when its replicas have it as well
+/// (`clusterCommandSetSlot`), one after the other on one connection, and side by side on several.
+const TELLERS: usize = 16;
+
+/// Slots that move from one node to another.
+#[derive(Clone)]
+pub struct Lane {
+    /// Who gives them up.
+    pub from: Arc<Node>,
+    /// Who gets them.
+    pub to: Arc<Node>,
+    /// They move in this order.
+    pub slots: Vec<Slot>,
+}
+
+/// One more slot has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Which.
+    pub slot: Slot,
+    /// How many have, this one included.
+    pub moved: usize,
+    /// How many there are to move.
+    pub of: usize,
+}
+
+/// A stage of several slots' way, for whoever wants to know where it can be broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Some of their keys have left, and some may not have.
+    SomeKeysMoved,
+    /// A slot is where it belongs, with all of its keys.
+    Moved(Progress),
+}
+
+impl ClusterGroup {
+    /// Moves slots, all lanes at once, and says at every one how far it is. What is moved twice, or was begun
+    /// before, is finished.
+    ///
+    /// # Errors
+    /// A node refused, or did not answer within 20 s. Slots may be left open: [`ClusterGroup::open_slots`].
+    pub async fn reshard(&self, lanes: &[Lane], progress: impl Fn(Stage)) -> Result<(), StepError> {
+        let (moved, of) = (Cell::new(0), lanes.iter().map(|lane| lane.slots.len()).sum());
+        let stage = |stage: Option<Slot>| match stage {
+            None => progress(Stage::SomeKeysMoved),
+            Some(slot) => {
+                moved.set(moved.get() + 1);
+                progress(Stage::Moved(Progress { slot, moved: moved.get(), of }));
+            }
+        };
+        let moves =
+            lanes.iter().map(async |lane| Mover::of(self, lane).await?.run(&lane.slots, &stage).await);
+        try_join_all(moves).await.map(drop)
+    }
+
+    /// The slots that any of `nodes` takes to be on their way, to it or from it, as moves that finish that way.
+    ///
+    /// A node tells of its own open slots and of nobody else's.
+    ///
+    /// # Errors
+    /// A node does not answer.
+    pub async fn open_slots(&self, nodes: &[Arc<Node>]) -> Result<Vec<Lane>, StepError> {
+        let mut open: BTreeMap<(String, String), BTreeSet<Slot>> = BTreeMap::new();
+        for node in nodes {
+            let view = self.view(node).await?;
+            let myself = view.myself().ok_or("a node that does not know itself")?;
+            for (slot, way) in &myself.moving {
+                let ends = match way {
+                    Way::To(other) => (myself.id.clone(), other.clone()),
+                    Way::From(other) => (other.clone(), myself.id.clone()),
+                };
+                open.entry(ends).or_default().insert(*slot);
+            }
+        }
+        let node = |name: &str| self.named(name).cloned().ok_or_else(|| format!("{name} is no node"));
+        let lane = |((from, to), slots): ((String, String), BTreeSet<Slot>)| {
+            Ok(Lane { from: node(&from)?, to: node(&to)?, slots: slots.into_iter().collect() })
+        };
+        open.into_iter().map(lane).collect::<Result<_, String>>().map_err(Into::into)
+    }
+}
+
+/// Moves slots from one node to another.
+struct Mover<'a> {
+    from: End<'a>,
+    to: End<'a>,
+    /// The other primaries. They would hear of it, too, but clients may ask them before.
+    others: Vec<Tellers>,
+}
+
+/// A node at either end.
+struct End<'a> {
+    name: &'a str,
+    node: &'a Node,
+    client: Client,
+    tellers: Tellers,
+    /// The slots that it owned when the move began: those of a move that was broken off may be there already.
+    owned: View,
+}
+
+impl<'a> End<'a> {
+    async fn of(cluster: &'a ClusterGroup, node: &'a Arc<Node>) -> Result<Self, StepError> {
+        let owned = cluster.view(node).await?;
+        Ok(Self {
+            name: cluster.name_of(node),
+            node,
+            client: patient(node),
+            tellers: Tellers::of(node),
+            owned,
+        })
+    }
+
+    fn owns(&self, slot: Slot) -> bool {
+        self.owned.myself().is_some_and(|myself| myself.slots.contains(slot))
+    }
+}
+
+fn patient(node: &Node) -> Client {
+    Client::of_node(node).patient(PATIENCE)
+}
+
+impl<'a> Mover<'a> {
+    async fn of(cluster: &'a ClusterGroup, lane: &'a Lane) -> Result<Self, StepError> {
+        let (from, to) = (End::of(cluster, &lane.from).await?, End::of(cluster, &lane.to).await?);
+        let primaries = from.owned.members().iter().filter(|member| member.follows.is_none());
+        let others = primaries.filter(|member| member.id != from.name && member.id != to.name);
+        let others =
+            others.filter_map(|member| cluster.named(&member.id)).map(|node| Tellers::of(node)).collect();
+        Ok(Self { from, to, others })
+    }
+
+    async fn run(&self, slots: &[Slot], stage: &impl Fn(Option<Slot>)) -> Result<(), StepError> {
+        for open in slots.chunks(OPEN) {
+            self.open(open).await?;
+            self.empty(open, || stage(None)).await?;
+            self.close(open).await?;
+            open.iter().for_each(|slot| stage(Some(*slot)));
+        }
+        Ok(())
+    }
+
+    /// The destination first: it has to let in whom the source sends.
+    async fn open(&self, slots: &[Slot]) -> Result<(), CallError> {
+        let expected = slots.iter().filter(|slot| !self.to.owns(**slot));
+        self.to.tellers.set(expected, "IMPORTING", self.from.name).await?;
+        let leaving = slots.iter().filter(|slot| self.from.owns(**slot));
+        self.from.tellers.set(leaving, "MIGRATING", self.to.name).await
+    }
+
+    /// A slot that is leaving gets no new keys. So it is empty when fewer than asked for were in it.
+    async fn empty(&self, slots: &[Slot], some_moved: impl Fn()) -> Result<(), CallError> {
+        let mut full = slots.to_vec();
+        while !full.is_empty() {
+            let mut asked = Pipeline::new();
+            for slot in &full {
+                asked.cmd("CLUSTER").arg("GETKEYSINSLOT").arg(slot.number()).arg(KEYS);
+            }
+            let keys: Vec<Vec<Vec<u8>>> = self.from.client.pipeline(&asked).await?;
+            self.send(keys.iter().filter(|keys| !keys.is_empty())).await?;
+            let mut count = keys.iter().map(Vec::len);
+            full.retain(|_| count.next() == Some(KEYS));
+            some_moved();
+        }
+        Ok(())
+    }
+
+    /// Keys that are at both ends were on their way when a move was broken off: whoever still owns the slot has
+    /// been serving them, so its own are those that count.
+    async fn send<'k>(&self, batches: impl Iterator<Item = &'k Vec<Vec<u8>>>) -> Result<(), CallError> {
+        let mut sent = Pipeline::new();
+        let (host, port) = (self.to.node.address().to_string(), self.to.node.port());
+        for keys in batches {
+            let migrate = sent.cmd("MIGRATE").arg(&host).arg(port).arg("").arg(0).arg(SILENCE);
+            migrate.arg("REPLACE").arg("KEYS").arg(keys).ignore();
+        }
+        if sent.is_empty() { Ok(()) } else { self.from.client.pipeline(&sent).await }
+    }
+
+    /// The destination first: if the source were, and the destination then failed, nobody would have the slots.
+    /// The source refuses to give up one that it still has keys of.
+    async fn close(&self, slots: &[Slot]) -> Result<(), StepError> {
+        self.to.tellers.set(slots, "NODE", self.to.name).await?;
+        if let Err(refused) = self.from.tellers.set(slots, "NODE", self.to.name).await
+            && !self.follows_another().await?
+        {
+            return Err(refused.into());
+        }
+        let others = self.others.iter().map(|other| other.set(slots, "NODE", self.to.name));
+        Ok(try_join_all(others).await.map(drop)?)
+    }
+
+    /// A source that hears by gossip that its last slot is gone follows whoever has it, before it is told, and
+    /// a replica refuses to be told (`cluster-allow-replica-migration`).
+    async fn follows_another(&self) -> Result<bool, StepError> {
+        let view: View = self.from.node.ask::<String>(&["CLUSTER", "NODES"]).await?.parse()?;
+        Ok(view.myself().is_some_and(|myself| myself.follows.is_some()))
+    }
+}
+
+/// Connections to one node.
+struct Tellers(Vec<Client>);
+
+impl Tellers {
+    fn of(node: &Node) -> Self {
+        Self((0..TELLERS).map(|_| patient(node)).collect())
+    }
+
+    /// Tells the node of slots, on as many connections as there are.
+    async fn set<'s>(
+        &self,
+        slots: impl IntoIterator<Item = &'s Slot>,
+        state: &str,
+        name: &str,
+    ) -> Result<(), CallError> {
+        let slots: Vec<&Slot> = slots.into_iter().collect();
+        let shares = slots.chunks(slots.len().div_ceil(self.0.len()).max(1));
+        let told = self.0.iter().zip(shares).map(async |(client, slots)| {
+            let mut told = Pipeline::new();
+            for slot in slots {
+                told.cmd("CLUSTER").arg("SETSLOT").arg(slot.number()).arg(state).arg(name).ignore();
+            }
+            client.pipeline::<()>(&told).await
+        });
+        try_join_all(told).await.map(drop)
+    }
+}

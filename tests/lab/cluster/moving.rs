@@ -1,0 +1,143 @@
+//! A load on a cluster whose slots move, by a client that knows of clusters, and what becomes of it.
+
+use std::{sync::Arc, time::Duration};
+
+use failover_lab::{
+    Clusters, Lab, StepError,
+    cluster::{Lane, Progress, Stage},
+    docker::Node,
+    writer::{Keys, Writer},
+};
+use lab_report::{
+    Slot,
+    evidence::{At, Write},
+    judge::{Judgement, loss, none_lost, undisturbed},
+};
+use redis::Pipeline;
+
+use super::seen::at;
+
+/// Something for the slots to have in them: three keys in each, or nearly.
+const FILLED: usize = 50_000;
+/// Often enough for whoever watches.
+const TELL_EVERY: usize = 512;
+
+/// Writers: one to all slots, and one to a slot of every lane that is to move.
+pub(super) struct Load(Vec<(Keys, Writer)>);
+
+/// What one of them wrote.
+pub(super) struct Written {
+    keys: Keys,
+    writes: Vec<Write>,
+}
+
+impl Load {
+    /// Fills the slots, and begins to write.
+    pub(super) async fn begin(lab: &Lab<Clusters>, lanes: &[Lane]) -> Result<Self, StepError> {
+        fill(lab).await?;
+        lab.doing("writing to all slots, and to one of every lane");
+        let client = lab.deployment().client().await?;
+        let of_lanes = lanes.iter().map(|lane| Keys::tagged(&tag_in(&lane.slots)));
+        let writers = [Keys::default()].into_iter().chain(of_lanes).enumerate().map(|(number, keys)| {
+            (keys.clone(), Writer::start_at(client.clone(), lab.recorder(), keys, number == 0))
+        });
+        Ok(Self(writers.collect()))
+    }
+
+    /// Stops to write.
+    pub(super) async fn end(self) -> Vec<Written> {
+        let mut written = Vec::new();
+        for (keys, writer) in self.0 {
+            written.push(Written { keys, writes: writer.stop().await });
+        }
+        written
+    }
+}
+
+/// Writes the application's keys, each where it belongs.
+async fn fill(lab: &Lab<Clusters>) -> Result<(), StepError> {
+    lab.doing("filling the slots");
+    let keys: Vec<String> = (0..FILLED).map(|number| lab.application().key(number)).collect();
+    for primary in lab.deployment().primaries() {
+        let mut pipeline = Pipeline::new();
+        for key in &keys {
+            if lab.deployment().first_owner(Slot::of(key)).id() == primary.id() {
+                pipeline.cmd("SET").arg(key).arg("x").ignore();
+            }
+        }
+        at(lab, primary).patient(Duration::from_secs(20)).pipeline::<()>(&pipeline).await?;
+    }
+    Ok(())
+}
+
+/// A tag whose slot is one of these.
+pub(super) fn tag_in(slots: &[Slot]) -> String {
+    let mut tags = (0..).map(|number: u32| number.to_string());
+    tags.find(|tag| slots.contains(&Slot::of(tag))).expect("some number is in every slot")
+}
+
+/// Moves slots under the load, and says how far it is. It began at the instant that is returned.
+pub(super) async fn shift(lab: &mut Lab<Clusters>, lanes: &[Lane]) -> Result<At, StepError> {
+    let began = lab.recorder().now();
+    let tell = |stage| match stage {
+        Stage::Moved(Progress { slot, moved, of }) if moved % TELL_EVERY == 0 || moved == of => {
+            lab.doing(&format!("{moved} of {of} slots have moved, {slot} the last of them"));
+        }
+        Stage::Moved(_) | Stage::SomeKeysMoved => {}
+    };
+    lab.deployment().reshard(lanes, tell).await?;
+    let took = lab.recorder().now().since(began);
+    let slots: usize = lanes.iter().map(|lane| lane.slots.len()).sum();
+    let note = format!("{slots} slots, under load");
+    lab.measure("slots moved in", took.as_secs_f64() * 1000.0, "ms", &note);
+    Ok(began)
+}
+
+/// Of the requests since slots began to move, none failed.
+pub(super) fn none_failed(lab: &mut Lab<Clusters>, written: &[Written], since: At) -> Judgement {
+    let later = |written: &Written| -> Vec<Write> {
+        written.writes.iter().filter(|write| write.done >= since).cloned().collect()
+    };
+    let writes: Vec<Vec<Write>> = written.iter().map(later).collect();
+    if let Some(slowest) = writes.iter().flatten().map(Write::latency).max() {
+        let note = "from its intended time, since slots began to move";
+        lab.measure("slowest write", slowest.as_secs_f64() * 1000.0, "ms", note);
+    }
+    undisturbed("every request is acknowledged", &writes)
+}
+
+/// Whether all that was acknowledged is there, and what the slots were filled with. `nodes` are the cluster.
+pub(super) async fn all_kept(
+    lab: &Lab<Clusters>,
+    written: &[Written],
+    nodes: &[Arc<Node>],
+) -> Result<Judgement, StepError> {
+    lab.doing("reading everything back");
+    let client = lab.deployment().client_by(nodes).await?;
+    let mut losses = Vec::new();
+    for Written { keys, writes } in written {
+        losses.push(loss(writes, &keys.found_by(&client, writes).await?));
+    }
+    losses.push(loss_of_filling(lab, nodes).await?);
+    Ok(none_lost(&losses))
+}
+
+/// What is left of what the slots were filled with.
+async fn loss_of_filling(
+    lab: &Lab<Clusters>,
+    nodes: &[Arc<Node>],
+) -> Result<lab_report::judge::Loss, StepError> {
+    let view = lab.deployment().view(&nodes[0]).await?;
+    let mut found = 0;
+    for member in view.shards() {
+        let node = lab.deployment().named(&member.id).ok_or("an owner that is no node")?;
+        let keys = (0..FILLED).map(|number| lab.application().key(number));
+        let mut pipeline = Pipeline::new();
+        for key in keys.filter(|key| member.slots.contains(Slot::of(key))) {
+            pipeline.cmd("EXISTS").arg(key);
+        }
+        let there: Vec<bool> = at(lab, node).patient(Duration::from_secs(20)).pipeline(&pipeline).await?;
+        found += there.into_iter().filter(|there| *there).count();
+    }
+    Ok(lab_report::judge::Loss { acknowledged: FILLED, lost: FILLED - found, ..Default::default() })
+}
