@@ -95,6 +95,7 @@ async fn cluster_manual_failover(lab: &mut Lab<Clusters>) -> Step {
 
     // 7. Without a majority.
     if case == "force" {
+        known_to_follow(lab, &others, &old, &heir).await?;
         let stays = in_vain(lab, &old).await?;
         lab.check("manual.needs-votes", stays);
     }
@@ -122,6 +123,30 @@ async fn tell(lab: &Lab<Clusters>, heir: &Node, case: &str) {
     let words: Vec<&str> = ["CLUSTER", "FAILOVER"].into_iter().chain(how).collect();
     let answer = heir.ask::<String>(&words).await.unwrap_or_else(|error| error.to_string());
     lab.doing(&format!("{}: {answer}", words.join(" ")));
+}
+
+/// Waits until every one of `nodes` knows that a node follows another: nobody votes for a primary.
+async fn known_to_follow(
+    lab: &Lab<Clusters>,
+    nodes: &[Arc<Node>],
+    replica: &Node,
+    primary: &Node,
+) -> Result<(), StepError> {
+    let (cluster, name) = (lab.deployment(), lab.deployment().name_of(primary));
+    let known = lab.wait("every node to know the old primary as a replica", STAGE, async || {
+        for node in nodes {
+            let view = cluster.view(node).await;
+            let follows = view.is_ok_and(|view| {
+                let member = view.member(cluster.name_of(replica));
+                member.is_some_and(|member| member.follows.as_deref() == Some(name))
+            });
+            if !follows {
+                return Seen::NotYet(format!("{} takes it for a primary", node.id()));
+            }
+        }
+        Seen::Ready(())
+    });
+    Ok(known.await?)
 }
 
 /// Has a replica stand for election where only its own primary can vote, until its request is forgotten. Nobody is

@@ -21,16 +21,17 @@ use crate::{
 const START_AGAIN: Duration = Duration::from_millis(250);
 
 impl Node {
-    /// Kills the server process, as a crash would, and returns when it is gone. In a container of the lab's the
-    /// address then answers with resets; of another the server is the first process, and the container ends with it.
+    /// Kills the server process, as a crash would. In a container of the lab's the address then answers with resets,
+    /// and this returns when it does; of another the server is the first process, and the container ends with it.
     pub(in crate::docker) async fn kill_server(&self) -> Result<(), NodeError> {
         let host = self.in_our_hands().await?;
-        let signal = match host.tenure {
-            Tenure::Own(_) => "SIGUSR1",
-            Tenure::Lent(_) => "SIGKILL",
-        };
-        host.signal(signal).await?;
-        self.is_gone().await
+        match host.tenure {
+            Tenure::Own(_) => {
+                host.signal("SIGUSR1").await?;
+                self.is_gone().await
+            }
+            Tenure::Lent(_) => Ok(host.signal("SIGKILL").await?),
+        }
     }
 
     /// Waits until nobody answers. An error of the server's is an answer, and silence may be a busy server's.
