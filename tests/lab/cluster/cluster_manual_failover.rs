@@ -15,6 +15,7 @@ use rstest::rstest;
 
 use super::{
     cluster_recovery::following,
+    seen::a_few_acknowledged,
     slot_failover::{acknowledged_by, keys, owner_everywhere},
 };
 use crate::step::{Outcome as Step, step};
@@ -46,7 +47,7 @@ async fn cluster_manual_failover(lab: &mut Lab<Clusters>) -> Step {
     lab.doing("writing to the first shard, as an application");
     let client = lab.deployment().client().await?;
     let writer = Writer::start_at(client, lab.recorder(), names.clone(), true);
-    some_writes(lab).await?;
+    a_few_acknowledged(lab).await?;
     let case = lab.case().unwrap_or_default().to_owned();
 
     // 2. The slots.
@@ -178,18 +179,6 @@ pub(super) async fn synchronised(lab: &Lab<Clusters>, old: &Node, heir: &Node) -
         (Seen::Ready(()), Err(error)) => Seen::NotYet(error.to_string()),
         (not_yet, _) => not_yet,
     }
-}
-
-/// A load that is under way, so that there is something to lose.
-async fn some_writes(lab: &Lab<Clusters>) -> Result<(), StepError> {
-    let wait = lab.wait("a hundred acknowledged writes", STAGE, async || {
-        let acknowledged = |write: &&Write| write.outcome == Outcome::Acknowledged;
-        match lab.recorder().look(|timeline| timeline.writes.iter().filter(acknowledged).count()) {
-            100.. => Seen::Ready(()),
-            some => Seen::NotYet(format!("{some}")),
-        }
-    });
-    Ok(wait.await?)
 }
 
 /// How long it took, and what the application noticed of it.

@@ -9,12 +9,12 @@ use failover_lab::{
     writer::{Keys, Writer},
 };
 use lab_report::{
-    evidence::{Outcome as Became, Write},
+    evidence::Write,
     judge::{CutOff, Judgement, loss, seconds},
 };
 
 use super::{
-    seen::{all_but, at, one_owner_each, seen_as_replica, state_everywhere},
+    seen::{a_few_acknowledged, all_but, at, one_owner_each, seen_as_replica, state_everywhere},
     slot_failover::{STAGE, clocks, failover, keys},
 };
 use crate::step::{Outcome, step};
@@ -81,18 +81,6 @@ async fn cut_off(lab: &Lab<Clusters>, old: &Arc<Node>) -> Result<(Keys, Writer, 
     let others = all_but(lab, &[old]);
     let split = Split::between(Side::from(old).and(&relay), Side::from(others.as_slice()));
     Ok((keys, writer, lab.partition(&split).await?))
-}
-
-/// Something has to be acknowledged before the cut, for a loss before it to be possible.
-async fn a_few_acknowledged(lab: &Lab<Clusters>) -> Result<(), StepError> {
-    let wait = lab.wait("a hundred acknowledged writes", Duration::from_secs(10), async || {
-        let acknowledged = |write: &&Write| write.outcome == Became::Acknowledged;
-        match lab.recorder().look(|timeline| timeline.writes.iter().filter(acknowledged).count()) {
-            100.. => Seen::Ready(()),
-            some => Seen::NotYet(format!("{some}")),
-        }
-    });
-    Ok(wait.await?)
 }
 
 /// Waits until the client is refused: whether it is, and when, is for the checker to say.

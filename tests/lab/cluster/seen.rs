@@ -5,7 +5,7 @@ use std::sync::Arc;
 use failover_lab::{Clusters, Lab, StepError, client::Client, docker::Node, wait::Seen};
 use lab_report::{
     Slot,
-    evidence::{Role, Timeline},
+    evidence::{Outcome, Role, Timeline, Write},
 };
 
 use super::{cluster_recovery::following, slot_failover::STAGE};
@@ -45,6 +45,18 @@ pub(super) fn key_of(lab: &Lab<Clusters>, shard: usize) -> String {
     let (application, share) = (lab.application(), &lab.deployment().topology().shares()[shard]);
     let mut keys = (0..).map(|number| application.key(number));
     keys.find(|key| share.contains(Slot::of(key))).expect("some key is in every share")
+}
+
+/// Waits for a load that is under way, so that there is something to lose.
+pub(super) async fn a_few_acknowledged(lab: &Lab<Clusters>) -> Result<(), StepError> {
+    let wait = lab.wait("a hundred acknowledged writes", STAGE, async || {
+        let acknowledged = |write: &&Write| write.outcome == Outcome::Acknowledged;
+        match lab.recorder().look(|timeline| timeline.writes.iter().filter(acknowledged).count()) {
+            100.. => Seen::Ready(()),
+            some => Seen::NotYet(format!("{some}")),
+        }
+    });
+    Ok(wait.await?)
 }
 
 /// Waits until each of `nodes` says that the cluster is `ok`, or that it is `fail`.
