@@ -100,7 +100,7 @@ impl Node {
         let host = self.host()?;
         // A signal is lost on a supervisor that has only just begun, and one too many starts nothing.
         let started = wait::until("its server to start", START, START_AGAIN, async || {
-            match host.signal("SIGHUP").await {
+            match host.signal("SIGWINCH").await {
                 Ok(()) => match tokio::time::timeout(START_AGAIN, self.answers()).await {
                     Ok(answered) => Seen::Ready(answered),
                     Err(_) => Seen::NotYet("it does not answer".to_owned()),
