@@ -120,20 +120,20 @@ impl Following {
                     bar.enable_steady_tick(LOOK);
                     (bar, Instant::now())
                 });
-                bar.set_message(format!("{step:<22} {what}"));
+                bar.set_message(format!("{step:<34} {what}"));
             }
             News::Check { id, verdict } if verdict != Verdict::Pass => {
-                self.say(&format!("{} {step:<22} {id}", verdict.mark()));
+                self.say(&format!("{} {step:<34} {id}", verdict.mark()));
             }
             News::Check { .. } => {}
-            News::Kept(how) => self.say(&format!("  {step:<22} {how}")),
+            News::Kept(how) => self.say(&format!("  {step:<34} {how}")),
             News::Finished(verdict) => {
                 let took = self.active.remove(&step).map_or(Duration::ZERO, |(bar, since)| {
                     bar.finish_and_clear();
                     since.elapsed()
                 });
                 self.all.inc(1);
-                self.say(&format!("{} {step:<22} {:>5.1} s", verdict.mark(), took.as_secs_f64()));
+                self.say(&format!("{} {step:<34} {:>5.1} s", verdict.mark(), took.as_secs_f64()));
             }
         }
     }
