@@ -196,13 +196,13 @@ impl ClusterGroup {
     /// From here on a node that does not answer is failing when the topology says so, and replicas go where they
     /// may.
     async fn settle(&self) -> Result<(), NodeError> {
-        for (index, node) in self.nodes.iter().enumerate() {
+        let tell = async |(index, node): (usize, &Arc<Node>)| {
             let own = settled(&self.topology, index);
             let pairs = own.iter().flat_map(|(name, value)| [*name, value.as_str()]);
             let words: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(pairs).collect();
-            node.ask::<()>(&words).await?;
-        }
-        Ok(())
+            node.ask::<()>(&words).await
+        };
+        try_join_all(self.nodes.iter().enumerate().map(tell)).await.map(drop)
     }
 
     /// Waits until the cluster is as its topology says: every node has the role that it boots with.
