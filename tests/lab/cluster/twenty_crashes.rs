@@ -27,8 +27,8 @@ fn deployment() -> Clusters {
 
 /// An election that nobody wins costs 4 s, and may happen twice.
 const STAGE: Duration = Duration::from_secs(20);
-/// A primary answers its client and feeds its replicas in one turn of its event loop: this far behind is a replica
-/// that the source lab still calls in time.
+/// A primary answers its client and feeds its replicas in one turn of its event loop, so what a crash loses is of
+/// that instant. This is how far behind a replica may be (`replica.lag`).
 const LAG: Duration = Duration::from_millis(100);
 
 /// Twenty random crashes in a row, each looked into before the next.
@@ -228,9 +228,9 @@ fn tell(lab: &mut Lab<Clusters>, rounds: &[Round]) {
         .map(|load| loss(&load.writes, &load.found))
         .fold((0, 0), |(acknowledged, lost), one| (acknowledged + one.acknowledged, lost + one.lost));
     let (acknowledged, lost) = total;
-    let note = format!("{acknowledged} of {all} requests were acknowledged; the source lab asks for 99.99 %");
+    let note = format!("{acknowledged} of {all} requests were acknowledged; often promised: 99.99 %");
     lab.measure("availability", 100.0 * acknowledged as f64 / all.max(1) as f64, "%", &note);
-    lab.measure("acknowledged writes lost", lost as f64, "writes", "the source lab promises none");
+    lab.measure("acknowledged writes lost", lost as f64, "writes", "often promised: none");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

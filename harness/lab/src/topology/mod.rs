@@ -109,7 +109,7 @@ pub struct Site {
 pub struct Boot {
     /// From nothing to the last container running.
     pub containers: Duration,
-    /// From the last container running to every server answering.
+    /// From the last container running to every server answering; of a cluster, every primary.
     pub servers: Duration,
     /// From every server answering to the topology being as it should be: every replica online and
     /// acknowledging, every sentinel knowing all others.
