@@ -1,9 +1,10 @@
 //! How a step is declared, run on a sound set-up, and held against its snapshot.
 
-use std::{fs, path::Path, pin::Pin, time::Duration};
+use std::{fs, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use failover_lab::{
     Lab, Plan, Replicated, StepError, Topology, client,
+    docker::{FaultKind, Node, Side, Split},
     environment::{Capability, Environment},
     observer,
     session::{Session, root},
@@ -187,6 +188,23 @@ pub(crate) fn describe(check: &CheckRecord) -> String {
     format!(
         "{verdict} {id}: {claim}\n  expected: {expected}\n  observed: {observed}\n    {evidence}\n  hint: {hint}"
     )
+}
+
+/// Loses `primary` in the way that the case names, for good: what becomes of it is another step. A partition cuts it
+/// off from `others`.
+pub(crate) async fn lose<T: Topology>(lab: &Lab<T>, primary: &Arc<Node>, others: Side) -> Outcome {
+    let kind = match lab.case() {
+        Some("crash") => FaultKind::Crash,
+        Some("stop") => FaultKind::Stop,
+        Some("hold") => FaultKind::Hold,
+        Some("partition") => {
+            let _lost = lab.partition(&Split::between(primary, others)).await?;
+            return Ok(());
+        }
+        other => return Err(format!("no such case: {other:?}").into()),
+    };
+    let _lost = lab.inject(kind, primary).await?;
+    Ok(())
 }
 
 /// What is the same for all, or each by name where it is not.

@@ -4,7 +4,7 @@ use failover_lab::{
     Clusters, Lab, StepError,
     client::Vantage,
     cluster,
-    docker::{FaultKind, Node, Relay, Side, Split},
+    docker::{Node, Side},
     engine::Family,
     observer,
     wait::{self, Seen, pass},
@@ -18,7 +18,7 @@ use lab_report::{
 use rstest::rstest;
 
 use super::seen::PATIENCE;
-use crate::step::{Outcome as Step, step};
+use crate::step::{Outcome as Step, lose, step};
 
 step!(
     "cluster",
@@ -63,7 +63,7 @@ async fn slot_failover(lab: &mut Lab<Clusters>) -> Step {
         .collect();
     let moment = Duration::from_millis(lab.rng().u64(300..600));
     pass(moment).await;
-    lose(lab, &old, &survivors, relay.as_ref()).await?;
+    lose(lab, &old, relay.iter().fold(Side::from(&survivors[..]), Side::and)).await?;
 
     // 2. Its replica.
     let promoted = lab.wait("its replica to become primary", STAGE, async || match failover(lab, &old) {
@@ -115,27 +115,6 @@ pub(super) fn keys(lab: &Lab<Clusters>) -> Vec<(Slot, Keys)> {
         (Slot::of(&tag), Keys::tagged(&tag))
     };
     lab.deployment().topology().shares().into_iter().map(of_shard).collect()
-}
-
-/// Loses the primary, for good: what becomes of it is another step.
-async fn lose(
-    lab: &Lab<Clusters>,
-    primary: &Arc<Node>,
-    others: &[Arc<Node>],
-    client: Option<&Arc<Relay>>,
-) -> Result<(), StepError> {
-    let kind = match (lab.case(), client) {
-        (Some("crash"), _) => FaultKind::Crash,
-        (Some("stop"), _) => FaultKind::Stop,
-        (Some("hold"), _) => FaultKind::Hold,
-        (_, Some(client)) => {
-            let _lost = lab.partition(&Split::between(primary, Side::from(others).and(client))).await?;
-            return Ok(());
-        }
-        (other, None) => return Err(format!("no such case: {other:?}").into()),
-    };
-    let _lost = lab.inject(kind, primary).await?;
-    Ok(())
 }
 
 pub(super) fn failover(lab: &Lab<Clusters>, old: &Node) -> Option<SlotFailover> {

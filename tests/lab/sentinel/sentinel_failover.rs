@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use failover_lab::{
     Lab, Sentinels, StepError,
     client::{Client, Vantage},
-    docker::{FaultKind, Node, Relay, Side, Split},
+    docker::{Relay, Side},
     sentinels,
     wait::pass,
     writer::{self, Writer},
@@ -15,7 +15,7 @@ use super::{
     clocks,
     seen::{epoch, happened, one_epoch_each, others_follow, replaced, stage, successor},
 };
-use crate::step::{Outcome, step};
+use crate::step::{Outcome, lose, step};
 
 step!("sentinel", "sentinel-failover", sentinels(3).replicas(2), sentinel_failover, needs[Changes]);
 
@@ -34,7 +34,8 @@ async fn sentinel_failover(lab: &mut Lab<Sentinels>) -> Outcome {
     let (writer, client) = write(lab).await?;
     let moment = Duration::from_millis(lab.rng().u64(300..600));
     pass(moment).await;
-    lose(lab, &old, client.as_ref()).await?;
+    let others = Side::from(&lab.deployment().data()[1..]).and(lab.deployment().sentinels());
+    lose(lab, &old, client.iter().fold(others, Side::and)).await?;
 
     // 2. A successor.
     let promoted = stage(lab, &old, "a replica to become primary", |election| election.new.is_some()).await;
@@ -81,28 +82,6 @@ async fn write(lab: &Lab<Sentinels>) -> Result<(Writer, Option<Arc<Relay>>), Ste
     let relay = Arc::new(lab.relay("client").await?);
     let discovery = lab.deployment().discovery(Vantage::Relay(Arc::clone(&relay)));
     Ok((lab.start_writing_as(Client::of_sentinels(discovery)), Some(relay)))
-}
-
-/// Loses the primary, for good: what becomes of it is another step.
-async fn lose(
-    lab: &Lab<Sentinels>,
-    primary: &Arc<Node>,
-    client: Option<&Arc<Relay>>,
-) -> Result<(), StepError> {
-    let kind = match (lab.case(), client) {
-        (Some("crash"), _) => FaultKind::Crash,
-        (Some("stop"), _) => FaultKind::Stop,
-        (Some("hold"), _) => FaultKind::Hold,
-        (_, Some(client)) => {
-            let (data, sentinels) = (lab.deployment().data(), lab.deployment().sentinels());
-            let others = Side::from(&data[1..]).and(sentinels).and(client);
-            let _lost = lab.partition(&Split::between(primary, others)).await?;
-            return Ok(());
-        }
-        (other, None) => return Err(format!("no such case: {other:?}").into()),
-    };
-    let _lost = lab.inject(kind, primary).await?;
-    Ok(())
 }
 
 #[rstest]

@@ -2,13 +2,13 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
 
 use super::{
-    Host, KEPT, Node, NodeError, START,
+    File, Host, KEPT, Node, NodeError,
     host::{Tenure, addresses},
 };
 use crate::{
@@ -17,10 +17,34 @@ use crate::{
     wait::{self, Seen},
 };
 
+/// From starting a server to its first `PONG`: tens of milliseconds, on a busy machine seconds.
+const START: Duration = Duration::from_secs(20);
 /// A server answers some 20 ms after it was told to start; on a busy machine it is told more than once.
 const START_AGAIN: Duration = Duration::from_millis(250);
 
 impl Node {
+    /// Starts its container for the first time, and waits until its server answers, unless that is held.
+    pub(super) async fn start(&self, files: &[File], held: bool, network: &Network) -> Result<(), NodeError> {
+        let host = self.host()?;
+        container::put(&host.docker, &host.container, files).await?;
+        self.start_container(host, network).await?;
+        let _ = self.started.set(Instant::now());
+        self.find_address().await?;
+        if held { Ok(()) } else { self.answers().await }
+    }
+
+    /// Waits until its server answers.
+    async fn answers(&self) -> Result<(), NodeError> {
+        let answer =
+            wait::until("its server to answer", START, Duration::from_millis(5), async || {
+                match self.ask_within::<String>(&["PING"], Duration::from_millis(500)).await {
+                    Ok(_) => Seen::Ready(()),
+                    Err(error) => Seen::NotYet(error.to_string()),
+                }
+            });
+        self.in_time(answer.await).await
+    }
+
     /// Kills the server process, as a crash would. In a container of the lab's the address then answers with resets,
     /// and this returns when it does; of another the server is the first process, and the container ends with it.
     pub(in crate::docker) async fn kill_server(&self) -> Result<(), NodeError> {

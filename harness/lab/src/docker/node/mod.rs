@@ -21,7 +21,7 @@ use std::{
 
 use self::host::{Lent, Tenure};
 use super::{Docker, DockerError, Network, Participant, Place, container};
-use crate::wait::{self, Seen};
+use crate::wait;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
 use lab_report::NodeId;
@@ -31,9 +31,6 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, aio::Multipl
 const SUPERVISOR: &str = include_str!("../supervisor.sh");
 /// Ends the name of a container that outlives its lab because somebody asked for it.
 pub(super) const KEPT: &str = "-kept";
-/// From starting a server to its first `PONG`: tens of milliseconds, on a busy machine seconds.
-const START: Duration = Duration::from_secs(20);
-
 /// What to run as a node.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -195,15 +192,6 @@ impl Node {
         }
     }
 
-    async fn start(&self, files: &[File], held: bool, network: &Network) -> Result<(), NodeError> {
-        let host = self.host()?;
-        container::put(&host.docker, &host.container, files).await?;
-        self.start_container(host, network).await?;
-        let _ = self.started.set(Instant::now());
-        self.find_address().await?;
-        if held { Ok(()) } else { self.answers().await }
-    }
-
     /// When its container first ran.
     pub fn started(&self) -> Instant {
         // A node that was launched has been started.
@@ -359,17 +347,6 @@ impl Node {
             log.push_str(&chunk.to_string());
         }
         log
-    }
-
-    async fn answers(&self) -> Result<(), NodeError> {
-        let answer =
-            wait::until("its server to answer", START, Duration::from_millis(5), async || {
-                match self.ask_within::<String>(&["PING"], Duration::from_millis(500)).await {
-                    Ok(_) => Seen::Ready(()),
-                    Err(error) => Seen::NotYet(error.to_string()),
-                }
-            });
-        self.in_time(answer.await).await
     }
 
     async fn in_time<T>(&self, result: Result<T, wait::TimedOut>) -> Result<T, NodeError> {
