@@ -236,7 +236,13 @@ async fn a_promotion_that_failed_is_tried_again() {
         of_replica.heal().await.unwrap();
         assert_eq!(&successor(group, &old).await, replica.id());
         assert_eq!(replica.info().await.unwrap().role(), Role::Primary);
-        assert_eq!(group.records().targets(EndpointName::Primary), [replica.id().clone()]);
+        let named = wait::until("the primary name to follow", HANDLED, PACE, async || {
+            match group.records().targets(EndpointName::Primary) {
+                named if named == [replica.id().clone()] => Seen::Ready(()),
+                other => Seen::NotYet(format!("{other:?}")),
+            }
+        });
+        named.await.unwrap_or_else(|late| panic!("{late}"));
     })
     .await;
 }

@@ -174,8 +174,7 @@ impl ReplicationGroup {
         let others = self.0.state().others(old.id(), |condition| condition == Condition::Sound);
         for other in others.iter().filter(|other| other.id() != new.id()) {
             if !self.redirect(other, new).await {
-                self.0.state().set(other.id(), Condition::Recovering);
-                self.0.point_reader();
+                self.0.find(other, Condition::Recovering);
                 self.0.announce_recovery(other.id());
             }
         }

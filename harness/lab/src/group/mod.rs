@@ -279,13 +279,25 @@ impl Inner {
             }
             PrimaryTarget::Nobody => Vec::new(),
         };
-        drop(state);
         self.records.point(EndpointName::Primary, targets);
     }
 
-    /// The reader name follows the replicas that are sound.
+    /// Writes down in which condition a node is found, and says whether it counts as primary. Whoever sees the condition
+    /// sees the reader name follow it.
+    fn find(&self, node: &Node, condition: Condition) -> bool {
+        let mut state = self.state();
+        state.set(node.id(), condition);
+        self.point_reader_by(&state);
+        state.is_primary(node.id())
+    }
+
     fn point_reader(&self) {
-        let state = self.state();
+        self.point_reader_by(&self.state());
+    }
+
+    /// The reader name follows the replicas that are sound. The state stays locked meanwhile, or else of two changes the
+    /// first could have the last word.
+    fn point_reader_by(&self, state: &State) {
         let sound = |seat: &Seat| seat.condition == Condition::Sound;
         let replica = |seat: &Seat| sound(seat) && !state.is_primary(seat.node.id());
         let targets = match self.topology.endpoints.reader {
@@ -293,7 +305,6 @@ impl Inner {
             ReaderTarget::AllNodes => state.nodes(sound),
             ReaderTarget::FirstReplica => state.nodes(replica).into_iter().take(1).collect(),
         };
-        drop(state);
         self.records.point(EndpointName::Reader, targets);
     }
 }

@@ -29,14 +29,9 @@ impl fmt::Display for Loss {
 impl ReplicationGroup {
     /// A watcher found a node lost.
     pub(super) fn declare_dead(&self, node: &Node, loss: Loss) {
-        let was_primary = {
-            let mut state = self.0.state();
-            state.set(node.id(), Condition::Dead);
-            state.is_primary(node.id())
-        };
+        let was_primary = self.0.find(node, Condition::Dead);
         let role = if was_primary { "primary" } else { "replica" };
         self.0.log(format!("{role} {} is dead: {loss}", node.id()));
-        self.0.point_reader();
         if was_primary {
             self.0.recorder.mark(|marks, now| marks.detected = Some(now));
             if !self.0.topology.manager.automatic_failover {
@@ -120,8 +115,7 @@ impl ReplicationGroup {
         if !due || !self.0.state().is_primary(primary.id()) {
             return;
         }
-        self.0.state().set(node.id(), Condition::Sound);
-        self.0.point_reader();
+        self.0.find(node, Condition::Sound);
         match before {
             Some(Condition::Recovering) => self.0.announce_recovered(node.id()),
             Some(Condition::Dead) => self.0.log(format!("{} answers again", node.id())),

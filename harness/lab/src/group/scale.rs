@@ -75,10 +75,10 @@ impl ReplicationGroup {
             let surplus: Vec<Arc<Node>> = self.replicas().into_iter().skip(wanted).collect();
             let mut state = self.0.state();
             surplus.iter().for_each(|node| state.set(node.id(), Condition::Leaving));
+            self.0.point_reader_by(&state);
             // With those that an earlier change could not remove.
             state.nodes(|seat| seat.condition == Condition::Leaving)
         };
-        self.0.point_reader();
         self.remove(&going).await
     }
 
