@@ -14,7 +14,9 @@ mod compose;
 mod endpoints;
 /// Three kinds of death and a partition, as a client meets them.
 mod faults;
-/// The manager's limits, refusals, and what it does about a dead replica.
+/// What the manager does about nodes that die, hang, and come back.
+mod losses;
+/// The manager's limits, refusals, and how it scales and ends a group.
 mod manager;
 /// A split cuts what it says and nothing else; a client can be on either side.
 mod partitions;
@@ -29,9 +31,19 @@ mod restarts;
 
 use bare::with_group;
 
-use failover_lab::{Replicated, replicated};
+use failover_lab::{Replicated, group::ReplicationGroup, replicated};
+use lab_report::{NodeId, evidence::EndpointName};
 
 /// One server, with nobody who would bring it back.
 fn alone() -> Replicated {
     replicated(0).without_automatic_failover().without_recovery()
+}
+
+fn ids<const N: usize>(names: [&str; N]) -> Vec<NodeId> {
+    names.into_iter().map(NodeId::from).collect()
+}
+
+/// Whom the reader name names.
+fn reader_names(group: &ReplicationGroup) -> Vec<NodeId> {
+    group.records().targets(EndpointName::Reader)
 }
