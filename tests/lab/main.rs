@@ -6,6 +6,11 @@
 /// How a step is declared, run on a sound set-up, and held against its snapshot.
 mod step;
 
+/// What the steps of users and passwords try.
+mod admission;
+/// What the steps of encryption try at every server's door.
+mod encryption;
+
 /// The replication lab: one primary, two replicas, endpoint names, and a manager that fails over.
 mod replication {
     /// What is written at the primary is read at the replicas.
