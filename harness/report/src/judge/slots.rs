@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Judgement, Limits};
 use crate::{
-    evidence::{At, Role, Timeline, Write},
+    evidence::{At, Role, RoleChange, Timeline, Write},
     ids::NodeId,
 };
 
@@ -43,9 +43,11 @@ impl SlotFailover {
     pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
         let fault = timeline.faults.iter().rfind(|fault| &fault.node == old)?;
         let promotion = timeline.roles.iter().find(|change| {
-            // A primary of another shard that was out of sight for a moment has not become one.
-            let before =
-                timeline.roles.iter().rfind(|earlier| earlier.at < fault.from && earlier.node == change.node);
+            // A primary of another shard that was out of sight for a moment has not become one, whenever that began.
+            let known = |earlier: &&RoleChange| {
+                earlier.at < fault.from && earlier.node == change.node && earlier.role != Role::Unreachable
+            };
+            let before = timeline.roles.iter().rfind(known);
             change.at >= fault.from
                 && change.role == Role::Primary
                 && &change.node != old
@@ -112,7 +114,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        evidence::{FaultWindow, Outcome, RoleChange},
+        evidence::{FaultWindow, Outcome},
         verdict::Verdict,
     };
 
@@ -139,7 +141,10 @@ mod tests {
             }],
             roles: vec![
                 change(0, "lab-0002-001", Role::Primary),
+                change(0, "lab-0003-001", Role::Primary),
                 change(0, "lab-0001-002", Role::Replica),
+                change(900, "lab-0003-001", Role::Unreachable),
+                change(1010, "lab-0003-001", Role::Primary),
                 change(1100, "lab-0002-001", Role::Unreachable),
                 change(1200, "lab-0002-001", Role::Primary),
                 change(1000 + promoted, "lab-0001-002", Role::Primary),
@@ -156,7 +161,7 @@ mod tests {
     #[case::after_an_election_that_failed(14_200, 1, Verdict::Pass)]
     fn a_promotion_has_its_bounds(#[case] millis: u64, #[case] failed: u64, #[case] verdict: Verdict) {
         let failover = SlotFailover::read(&timeline(millis), &"lab-0001-001".into()).unwrap();
-        assert_eq!(failover.new, Some("lab-0001-002".into()), "not the primary that was out of sight");
+        assert_eq!(failover.new, Some("lab-0001-002".into()), "not a primary that was out of sight");
         assert_eq!(failover.promotion(&CLOCKS, failed).verdict, verdict);
     }
 
