@@ -107,6 +107,8 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &serial_failures::STEP,
     &twenty_crashes::STEP,
     &insurance_data::STEP,
+    &cluster_tls::STEP,
+    &cluster_acl::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

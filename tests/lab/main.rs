@@ -152,6 +152,8 @@ mod sentinel {
 mod cluster {
     /// Of two replicas the one with more of the data takes over.
     pub(crate) mod best_offset;
+    /// Nobody does more in a cluster than they may, also after a failover, and no password gets out.
+    pub(crate) mod cluster_acl;
     /// Nodes that stand alone become a cluster.
     pub(crate) mod cluster_creation;
     /// A replica is told to take over from a healthy primary: gracefully, by force, and without asking anybody.
@@ -160,6 +162,8 @@ mod cluster {
     pub(crate) mod cluster_recovery;
     /// Every primary has a replica in another zone, with its data.
     pub(crate) mod cluster_replication;
+    /// A cluster is made under TLS, every link of it, and a client that is sent around in it arrives.
+    pub(crate) mod cluster_tls;
     /// One command, one slot.
     pub(crate) mod cross_slot;
     /// A primary and its replica are lost: exactly their slots are unavailable.
