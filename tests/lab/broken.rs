@@ -92,6 +92,7 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_replication::STEP,
     &slot_failover::STEP,
     &cluster_recovery::STEP,
+    &returns_during_outage::STEP,
     &scale_out::STEP,
     &scale_in::STEP,
     &half_moved_slot::STEP,
