@@ -92,6 +92,7 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_replication::STEP,
     &slot_failover::STEP,
     &cluster_recovery::STEP,
+    &returns_during_outage::STEP,
     &scale_out::STEP,
     &scale_in::STEP,
     &half_moved_slot::STEP,
@@ -107,6 +108,8 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &serial_failures::STEP,
     &twenty_crashes::STEP,
     &insurance_data::STEP,
+    &cluster_tls::STEP,
+    &cluster_acl::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

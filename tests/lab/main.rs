@@ -6,6 +6,11 @@
 /// How a step is declared, run on a sound set-up, and held against its snapshot.
 mod step;
 
+/// What the steps of users and passwords try.
+mod admission;
+/// What the steps of encryption try at every server's door.
+mod encryption;
+
 /// The replication lab: one primary, two replicas, endpoint names, and a manager that fails over.
 mod replication {
     /// What is written at the primary is read at the replicas.
@@ -147,6 +152,8 @@ mod sentinel {
 mod cluster {
     /// Of two replicas the one with more of the data takes over.
     pub(crate) mod best_offset;
+    /// Nobody does more in a cluster than they may, also after a failover, and no password gets out.
+    pub(crate) mod cluster_acl;
     /// Nodes that stand alone become a cluster.
     pub(crate) mod cluster_creation;
     /// A replica is told to take over from a healthy primary: gracefully, by force, and without asking anybody.
@@ -155,6 +162,8 @@ mod cluster {
     pub(crate) mod cluster_recovery;
     /// Every primary has a replica in another zone, with its data.
     pub(crate) mod cluster_replication;
+    /// A cluster is made under TLS, every link of it, and a client that is sent around in it arrives.
+    pub(crate) mod cluster_tls;
     /// One command, one slot.
     pub(crate) mod cross_slot;
     /// A primary and its replica are lost: exactly their slots are unavailable.
@@ -175,6 +184,8 @@ mod cluster {
     pub(crate) mod redirections;
     /// A primary that has lost its replicas gets one from a shard with two.
     pub(crate) mod replica_migration;
+    /// A primary that was replaced returns while its successor is frozen, and does not take its slots back.
+    pub(crate) mod returns_during_outage;
     /// One shard of four gives its slots to the others under load, and leaves.
     pub(crate) mod scale_in;
     /// A fourth shard joins, and gets its share of the slots under load.

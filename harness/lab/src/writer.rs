@@ -142,6 +142,12 @@ impl Writer {
         self.stop.send_replace(true);
         self.task.await.unwrap_or_default()
     }
+
+    /// Stops, and drops what is under way: where nobody answers, that may be more than anybody wants to wait for. The
+    /// timeline has what came of the rest.
+    pub fn abandon(self) {
+        self.task.abort();
+    }
 }
 
 /// The sequence numbers of `writes` that a node has.

@@ -67,7 +67,7 @@ async fn cluster_creation(lab: &mut Lab<Clusters>) -> Outcome {
 
 /// The view that all nodes have, once each of them says that the cluster is whole. `redis-cli` does not wait
 /// for the last of them: a gossip every half node timeout, and the writable delay of 2 s.
-async fn agreement(lab: &Lab<Clusters>) -> Result<View, String> {
+pub(super) async fn agreement(lab: &Lab<Clusters>) -> Result<View, String> {
     let budget = Duration::from_secs(10);
     let cluster = lab.deployment();
     let look = || async {

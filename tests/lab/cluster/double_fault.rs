@@ -4,7 +4,6 @@ use failover_lab::{
     Clusters, Lab, StepError,
     client::Vantage,
     cluster,
-    cluster::Health,
     docker::{Fault, FaultKind, Node},
     wait::{Seen, pass},
     writer::Writer,
@@ -16,7 +15,7 @@ use lab_report::{
 };
 
 use super::{
-    seen::{PATIENCE, all_but, at, key_of, outcome},
+    seen::{PATIENCE, all_but, at, dead_everywhere, key_of, outcome},
     slot_failover::{STAGE, keys},
 };
 use crate::step::{Outcome, step};
@@ -88,21 +87,7 @@ impl LostShard {
         // In this order nobody can take over, however long lies between the two.
         let _replica = lab.inject(FaultKind::Crash, &replica).await?;
         let fault = lab.inject(FaultKind::Crash, &primary).await?;
-        let name = cluster.name_of(&primary);
-        lab.wait("every node that is left to take the primary to be dead", STAGE, async || {
-            for node in &left {
-                let view = match cluster.view(node).await {
-                    Ok(view) => view,
-                    Err(error) => return Seen::NotYet(error.to_string()),
-                };
-                match view.member(name).map(|member| member.health) {
-                    Some(Health::Failed) => {}
-                    other => return Seen::NotYet(format!("{} takes it to be {other:?}", node.id())),
-                }
-            }
-            Seen::Ready(())
-        })
-        .await?;
+        dead_everywhere(lab, &left, &primary).await?;
         Ok(Self { primary: fault, _replica, left })
     }
 

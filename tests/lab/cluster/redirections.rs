@@ -88,7 +88,12 @@ fn outcome(result: Result<String, redis::RedisError>) -> String {
 }
 
 /// Says at both ends that the slot is on its way.
-async fn begin(lab: &Lab<Clusters>, slot: Slot, source: &Node, target: &Node) -> Result<(), StepError> {
+pub(super) async fn begin(
+    lab: &Lab<Clusters>,
+    slot: Slot,
+    source: &Node,
+    target: &Node,
+) -> Result<(), StepError> {
     let (number, cluster) = (slot.to_string(), lab.deployment());
     target.ask::<()>(&["CLUSTER", "SETSLOT", &number, "IMPORTING", cluster.name_of(source)]).await?;
     source.ask::<()>(&["CLUSTER", "SETSLOT", &number, "MIGRATING", cluster.name_of(target)]).await?;

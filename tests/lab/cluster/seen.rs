@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use failover_lab::{Clusters, Lab, StepError, client::Client, docker::Node, wait::Seen};
+use failover_lab::{Clusters, Lab, StepError, client::Client, cluster::Health, docker::Node, wait::Seen};
 use lab_report::{
     Slot,
     evidence::{Outcome, Role, Timeline, Write},
@@ -77,6 +77,30 @@ pub(super) async fn state_everywhere(
         Seen::Ready(())
     });
     asked.await.map_err(|late| late.last_seen)
+}
+
+/// Waits until each of `nodes` knows that a majority takes another to be dead.
+pub(super) async fn dead_everywhere(
+    lab: &Lab<Clusters>,
+    nodes: &[Arc<Node>],
+    dead: &Node,
+) -> Result<(), StepError> {
+    let (cluster, name) = (lab.deployment(), lab.deployment().name_of(dead));
+    let what = format!("every node that is left to take {} to be dead", dead.id());
+    let known = lab.wait(&what, STAGE, async || {
+        for node in nodes {
+            let view = match cluster.view(node).await {
+                Ok(view) => view,
+                Err(error) => return Seen::NotYet(error.to_string()),
+            };
+            match view.member(name).map(|member| member.health) {
+                Some(Health::Failed) => {}
+                other => return Seen::NotYet(format!("{} takes it to be {other:?}", node.id())),
+            }
+        }
+        Seen::Ready(())
+    });
+    Ok(known.await?)
 }
 
 /// Waits until the cluster stands, with one owner of every slot in every view, and until `old` follows `new`.

@@ -68,15 +68,19 @@ async fn serial_failures(lab: &mut Lab<Clusters>) -> Outcome {
 }
 
 /// A primary that died, and how it was replaced.
-struct Replaced {
-    fault: Fault,
-    judged: Judgement,
-    took: Duration,
+pub(super) struct Replaced {
+    pub(super) fault: Fault,
+    pub(super) judged: Judgement,
+    pub(super) took: Duration,
 }
 
 impl Replaced {
     /// Kills a primary, and waits for its heir.
-    async fn wait(lab: &Lab<Clusters>, primary: &Arc<Node>, heir: &Arc<Node>) -> Result<Self, StepError> {
+    pub(super) async fn wait(
+        lab: &Lab<Clusters>,
+        primary: &Arc<Node>,
+        heir: &Arc<Node>,
+    ) -> Result<Self, StepError> {
         let left = all_but(lab, &[primary]);
         seen_as_replica(lab, heir).await?;
         let before = lab.deployment().epoch(&left).await?;

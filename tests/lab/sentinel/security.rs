@@ -2,28 +2,27 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use failover_lab::{
     Lab, Sentinels, StepError,
-    client::{CallError, Client},
-    docker::{Access, Attempt, FaultKind, Node},
-    sentinel::Secrets,
+    client::Client,
+    docker::{Attempt, FaultKind, Node},
     sentinels,
     wait::Seen,
 };
-use lab_report::judge::{Judgement, Page, kept};
-use redis::Value;
+use lab_report::judge::Judgement;
 
 use super::{
     manual_failover::{some_writes, writes_reach},
     seen::{happened, others_follow, replaced, stage, successor},
 };
-use crate::step::{Outcome, alike, step};
+use crate::{
+    admission::{PATIENCE, answers, secrets_in, turned_away},
+    step::{Outcome, alike, step},
+};
 
 step!("sentinel", "security", deployment(), security);
 
 const APP: &str = "app";
 const WATCHER: &str = "watcher";
 const FOLLOWER: &str = "follower";
-/// How a refusal comes out is the question, and not how soon.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Three users beside the default one, each with what it needs: the application, which has keys of one
 /// prefix and asks `ROLE` when it connects; the sentinels, which look, meet and reconfigure; a replica.
@@ -104,40 +103,6 @@ async fn security(lab: &mut Lab<Sentinels>) -> Outcome {
     let written = secrets_in(lab, &lab.written().await);
     lab.check("secrets.written", written);
     Ok(())
-}
-
-/// The deployment's passwords, looked for on every page.
-fn secrets_in(lab: &Lab<Sentinels>, pages: &[Page]) -> Judgement {
-    let secrets = lab
-        .deployment()
-        .secrets()
-        .into_iter()
-        .flat_map(Secrets::passwords)
-        .map(|(owner, secret)| (owner, secret.reveal()));
-    kept(&secrets.collect::<Vec<_>>(), pages)
-}
-
-/// What becomes of a client that gives no name, at each of `nodes`.
-async fn turned_away(nodes: &[Arc<Node>], command: &[&str]) -> String {
-    let mut seen = Vec::new();
-    for node in nodes {
-        let stranger = Client::of_node_as(node, &Access::default()).patient(PATIENCE);
-        seen.push((node.id().to_string(), said(stranger.ask(command).await)));
-    }
-    alike(seen)
-}
-
-/// What becomes of each of `commands`.
-async fn answers(client: &Client, commands: &[&[&str]]) -> String {
-    let mut seen = Vec::new();
-    for command in commands {
-        seen.push((command.join(" "), said(client.ask(command).await)));
-    }
-    alike(seen)
-}
-
-fn said(answer: Result<Value, CallError>) -> String {
-    answer.map_or_else(|error| error.class(), |_| "answered".to_owned())
 }
 
 /// Boots a server with a data node's settings and no password, and pings it from its own host and from

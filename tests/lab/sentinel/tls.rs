@@ -2,8 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use failover_lab::{
     Lab, Sentinels, StepError,
-    certificates::Tls,
-    docker::{Access, Attempt, FaultKind, Node},
+    docker::{FaultKind, Node},
     sentinels,
     wait::Seen,
 };
@@ -14,7 +13,10 @@ use super::{
     manual_failover::{some_writes, writes_reach},
     seen::{STAGE, happened, replaced, stage, successor},
 };
-use crate::step::{Outcome, alike, step};
+use crate::{
+    encryption::{answered, certificate_required, refused_in_plain, unknown_to},
+    step::{Outcome, alike, step},
+};
 
 step!("sentinel", "tls", sentinels(3).replicas(2).tls(), tls);
 
@@ -29,23 +31,20 @@ step!("sentinel", "tls", sentinels(3).replicas(2).tls(), tls);
 async fn tls(lab: &mut Lab<Sentinels>) -> Outcome {
     let certificates = lab.deployment().certificates().ok_or("the deployment has no certificates")?;
     let (client, stranger) = (certificates.client(), certificates.stranger()?);
+    let servers: Vec<Arc<Node>> =
+        lab.deployment().data().iter().chain(lab.deployment().sentinels()).cloned().collect();
 
     // 1. Answered.
-    let answers = knock(lab, |_| client.clone()).await.into_iter().map(|(who, answer)| (who, said(answer)));
-    lab.check("tls.answers", Judgement::equal("PONG", alike(answers.collect())));
+    lab.check("tls.answers", answered(&servers, &client).await);
 
     // 2. Without TLS.
-    let plaintext = plaintext(lab).await?;
-    lab.check("tls.plaintext-refused", plaintext);
+    lab.check("tls.plaintext-refused", refused_in_plain(&servers).await?);
 
     // 3. Whom the client does not trust.
-    let refused = knock(lab, |_| stranger.clone()).await;
-    lab.check("tls.authority-trusted", unknown_issuer(refused));
+    lab.check("tls.authority-trusted", unknown_to(&stranger, &servers).await);
 
     // 4. Whom the servers do not trust.
-    let without = knock(lab, |own| Tls { shows: None, ..own }).await;
-    let with_another = knock(lab, |own| Tls { shows: stranger.shows.clone(), ..own }).await;
-    lab.check("tls.client-certificate", certificate_required(without, with_another));
+    lab.check("tls.client-certificate", certificate_required(&servers, &stranger).await);
 
     // 5. Links.
     let links = links(lab).await?;
@@ -68,78 +67,6 @@ async fn tls(lab: &mut Lab<Sentinels>) -> Outcome {
     lab.check("tls.client-follows", happened("acknowledged by the new primary", followed));
     writer.stop().await;
     Ok(())
-}
-
-fn servers(lab: &Lab<Sentinels>) -> impl Iterator<Item = &Arc<Node>> {
-    lab.deployment().data().iter().chain(lab.deployment().sentinels())
-}
-
-/// What every server says to a client that speaks TLS as `of` makes of the lab's own way.
-async fn knock(lab: &Lab<Sentinels>, of: impl Fn(Tls) -> Tls) -> Vec<(String, Attempt)> {
-    let mut seen = Vec::new();
-    for node in servers(lab) {
-        let own = node.access().clone();
-        let access = Access { tls: own.tls.map(&of), ..own };
-        seen.push((node.id().to_string(), node.knock(&access).await));
-    }
-    seen
-}
-
-fn said(attempt: Attempt) -> String {
-    match attempt {
-        Attempt::Answered(answer) => answer,
-        Attempt::Refused(why) => why,
-        Attempt::Silence => "silence".to_owned(),
-    }
-}
-
-async fn plaintext(lab: &Lab<Sentinels>) -> Result<Judgement, StepError> {
-    let (mut seen, mut evidence) = (Vec::new(), Vec::new());
-    for node in servers(lab) {
-        let tried = node.tried_in_plain().await?;
-        let answering: Vec<_> = tried
-            .iter()
-            .filter(|(_, attempt)| matches!(attempt, Attempt::Answered(_)))
-            .map(|(port, _)| port.to_string())
-            .collect();
-        let observed = match (tried.is_empty(), answering.is_empty()) {
-            (true, _) => "no port is open".to_owned(),
-            (false, true) => "no port answers".to_owned(),
-            (false, false) => format!("port {} answers", answering.join(", ")),
-        };
-        seen.push((node.id().to_string(), observed));
-        evidence.extend(
-            tried.into_iter().map(|(port, attempt)| format!("{}, port {port}: {}", node.id(), said(attempt))),
-        );
-    }
-    let judgement = Judgement::equal("no port answers", alike(seen));
-    Ok(evidence.into_iter().fold(judgement, Judgement::evidence))
-}
-
-/// Every connection ended with the client's own verdict on the certificate that it was shown.
-fn unknown_issuer(seen: Vec<(String, Attempt)>) -> Judgement {
-    const REFUSES: &str = "the client refuses: the issuer is unknown";
-    let seen = seen.into_iter().map(|(who, attempt)| match said(attempt) {
-        why if why.contains("UnknownIssuer") => (who, REFUSES.to_owned()),
-        other => (who, other),
-    });
-    Judgement::equal(REFUSES, alike(seen.collect()))
-}
-
-fn certificate_required(without: Vec<(String, Attempt)>, with: Vec<(String, Attempt)>) -> Judgement {
-    let refused = |attempt: &Attempt| match attempt {
-        Attempt::Refused(_) => "refused",
-        Attempt::Answered(_) => "answered",
-        Attempt::Silence => "silence",
-    };
-    let (mut seen, mut evidence) = (Vec::new(), Vec::new());
-    for ((who, without), (_, with)) in without.into_iter().zip(with) {
-        let observed = format!("without one {}, with another's {}", refused(&without), refused(&with));
-        evidence.push(format!("{who}: without one: {}; with another's: {}", said(without), said(with)));
-        seen.push((who, observed));
-    }
-    let judgement = Judgement::equal("without one refused, with another's refused", alike(seen));
-    evidence.into_iter().fold(judgement, Judgement::evidence)
 }
 
 /// A link that is up may be older than the settings, so the replicas have to make theirs again.

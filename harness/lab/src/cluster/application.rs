@@ -12,7 +12,10 @@ use redis::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{docker::Node, topology::clusters::Application};
+use crate::{
+    docker::{Access, Node},
+    topology::clusters::Application,
+};
 
 /// An operation is given up after this, redirections and second attempts included.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,20 +33,28 @@ pub struct ClusterClient {
 }
 
 impl ClusterClient {
-    /// Connects by way of any of `known`, from where this process runs; any of `nodes` may join them.
+    /// Connects by way of any of `known`, from where this process runs, and gets in with `access`; any of `nodes` may
+    /// join them.
     pub(super) async fn connect(
         known: &[Arc<Node>],
         nodes: &[Arc<Node>],
         application: &Application,
+        access: &Access,
     ) -> Result<Self, RedisError> {
-        let known = known.iter().map(|node| node.access().to(node.reach())).collect::<Result<Vec<_>, _>>()?;
+        let known = known.iter().map(|node| access.to(node.reach())).collect::<Result<Vec<_>, _>>()?;
         // Where published ports stand for the nodes' own, the client is told of them.
         let address = |host: String, port| NodeAddress::new(host, port);
         let map = nodes.iter().map(|node| {
             let reach = node.reach();
             (address(node.address().to_string(), node.port()), address(reach.ip().to_string(), reach.port()))
         });
-        let client = ClusterClientBuilder::new(known)
+        let builder = ClusterClientBuilder::new(known);
+        // The nodes that it knows come with the way to speak to them; those that it finds do not.
+        let builder = match &access.tls {
+            Some(tls) => builder.certs(tls.into()),
+            None => builder,
+        };
+        let client = builder
             .node_address_map(map.collect())
             .retries(application.retries)
             .overall_response_timeout(Some(PATIENCE))

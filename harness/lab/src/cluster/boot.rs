@@ -19,20 +19,22 @@ use futures_util::future::{join_all, try_join_all};
 use super::{ClusterGroup, Health, Member, View};
 use crate::{
     StepError,
-    docker::{FOLDER, File, Launch, Node, NodeError, PORT, Server},
+    certificates::directives,
+    conf::Conf,
+    docker::{BUS, FOLDER, File, Launch, Node, NodeError, PORT, Server},
     engine::Version,
+    secret::{DEFAULT, Secrets},
     topology::{Boot, Site, clusters::Clusters},
     wait::{self, Seen},
 };
 
-/// The bus listens this far above the port: `CLUSTER_PORT_INCR`.
-const BUS: u16 = 10_000;
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
 const MIGRATION: &str = "cluster-allow-replica-migration";
 const BARRIER: &str = "cluster-migration-barrier";
 /// More replicas than any shard has: none leaves.
 const NOBODY_LEAVES: &str = "1000";
 const NODES_CONF: &str = "nodes.conf";
+const REDIS_CONF: &str = "redis.conf";
 /// Two writable delays and an election; a sound boot takes a quarter of a second.
 const BOOT: Duration = Duration::from_secs(20);
 const PACE: Duration = Duration::from_millis(10);
@@ -40,11 +42,14 @@ const PACE: Duration = Duration::from_millis(10);
 pub(super) async fn boot(topology: &Clusters, site: &Site) -> Result<(ClusterGroup, Boot), StepError> {
     let start = Instant::now();
     let names: Vec<String> = (0..topology.nodes()).map(|_| name()).collect();
-    let launched = (0..topology.nodes()).map(|index| launch(topology, site, &names, index));
+    let guarded = topology.is_guarded().then(|| Secrets::new(&topology.users, &topology.tls));
+    let secrets = guarded.transpose()?;
+    let launched =
+        (0..topology.nodes()).map(|index| launch(topology, site, (&names, secrets.as_ref()), index));
     let nodes = try_join_all(launched).await?;
     let running = nodes.iter().map(|node| node.started()).max().unwrap_or(start);
     site.recorder.nodes(nodes.iter().map(|node| node.id().clone()).collect());
-    let group = ClusterGroup { topology: topology.clone(), nodes, names };
+    let group = ClusterGroup { topology: topology.clone(), secrets, nodes, names };
     let answering = match topology.formed {
         true => group.form().await?,
         false => Instant::now(),
@@ -62,9 +67,9 @@ fn name() -> String {
 async fn launch(
     topology: &Clusters,
     site: &Site,
-    names: &[String],
+    (names, secrets): (&[String], Option<&Secrets>),
     index: usize,
-) -> Result<Arc<Node>, NodeError> {
+) -> Result<Arc<Node>, StepError> {
     let id = topology.id_of(index);
     let mut settings = topology.settings_of(index);
     if topology.formed {
@@ -82,8 +87,26 @@ async fn launch(
     let path = format!("{FOLDER}/{NODES_CONF}");
     server.arguments.extend(["--cluster-config-file".to_owned(), path]);
     server.files.push(File { name: NODES_CONF.to_owned(), text: nodes_conf(topology, site, names, index) });
+    if let Some(secrets) = secrets {
+        guard(&mut server, topology, secrets)?;
+        secrets.equip(&mut server, &id, &site.network, (index, topology.nodes()))?;
+    }
     let zone = topology.zone_of(index).to_owned();
-    Node::launch(&site.docker, &site.network, Launch { id, zone, index, server }).await
+    Ok(Node::launch(&site.docker, &site.network, Launch { id, zone, index, server }).await?)
+}
+
+/// Gives a server its users and their passwords, and has it speak TLS: in a file, because arguments are for everybody
+/// to read. They count after it.
+fn guard(server: &mut Server, topology: &Clusters, secrets: &Secrets) -> Result<(), StepError> {
+    let mut conf = secrets.let_in(Conf::default(), &topology.users, &topology.follows_as)?;
+    if topology.tls.on {
+        conf = conf.overlaid(directives(PORT));
+    }
+    server.files.push(File { name: REDIS_CONF.to_owned(), text: conf.to_string() });
+    let filled = server.arguments.iter().map(|argument| secrets.fill(argument));
+    server.arguments = [format!("{FOLDER}/{REDIS_CONF}")].into_iter().chain(filled).collect();
+    server.access = secrets.access(DEFAULT)?;
+    Ok(())
 }
 
 /// What a server is told beside its arguments when it is started again.

@@ -11,7 +11,6 @@ mod view;
 use std::sync::Arc;
 
 use lab_report::{Slot, evidence::Role};
-use redis::RedisError;
 
 pub use application::ClusterClient;
 pub use owner::Owner;
@@ -20,9 +19,11 @@ pub use view::{Health, Member, View, ViewError, Way};
 
 use crate::{
     StepError,
+    certificates::Certificates,
     client::Vantage,
-    docker::{Node, NodeError},
+    docker::{Access, Node, NodeError},
     info::Info,
+    secret::{DEFAULT, Secret, Secrets},
     topology::{
         Attachment, Background, Boot, Deployment, Monitor, NodeCommand, Site, Target, Topology,
         clusters::Clusters,
@@ -32,6 +33,8 @@ use crate::{
 /// A running cluster.
 pub struct ClusterGroup {
     topology: Clusters,
+    /// Its passwords and certificates, if it has any.
+    secrets: Option<Secrets>,
     /// The primaries first, then the first replica of each, and so on; last those that stand alone beside them.
     nodes: Vec<Arc<Node>>,
     /// The nodes' names in the cluster, in the same order.
@@ -51,6 +54,22 @@ impl ClusterGroup {
     /// The topology that it was made from.
     pub fn topology(&self) -> &Clusters {
         &self.topology
+    }
+
+    /// How one of its users gets in; the default one also where nobody needs a password.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn access(&self, user: &str) -> Result<Access, StepError> {
+        match &self.secrets {
+            None if user == DEFAULT => Ok(Access::default()),
+            secrets => secrets.as_ref().ok_or("nobody needs a password here")?.access(user),
+        }
+    }
+
+    /// Whom its servers and clients trust, where they speak TLS.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.secrets.as_ref()?.certificates()
     }
 
     /// The nodes that boot as primaries, one of each shard.
@@ -135,7 +154,7 @@ impl ClusterGroup {
     ///
     /// # Errors
     /// No node can be reached.
-    pub async fn client(&self) -> Result<ClusterClient, RedisError> {
+    pub async fn client(&self) -> Result<ClusterClient, StepError> {
         self.client_by(self.members()).await
     }
 
@@ -143,8 +162,21 @@ impl ClusterGroup {
     ///
     /// # Errors
     /// None of them can be reached.
-    pub async fn client_by(&self, nodes: &[Arc<Node>]) -> Result<ClusterClient, RedisError> {
-        ClusterClient::connect(nodes, &self.nodes, &self.topology.application).await
+    pub async fn client_by(&self, nodes: &[Arc<Node>]) -> Result<ClusterClient, StepError> {
+        self.connect(nodes, DEFAULT).await
+    }
+
+    /// [`ClusterGroup::client`] as one of the users.
+    ///
+    /// # Errors
+    /// There is no such user, or no node can be reached.
+    pub async fn client_as(&self, user: &str) -> Result<ClusterClient, StepError> {
+        self.connect(self.members(), user).await
+    }
+
+    async fn connect(&self, known: &[Arc<Node>], user: &str) -> Result<ClusterClient, StepError> {
+        let access = self.access(user)?;
+        Ok(ClusterClient::connect(known, &self.nodes, &self.topology.application, &access).await?)
     }
 
     /// How a client at `vantage` finds the node that has a slot.
@@ -225,6 +257,14 @@ impl Deployment for ClusterGroup {
         let Clusters { primaries, replicas, spares, .. } = self.topology;
         let beside = if spares > 0 { format!("; {spares} nodes beside them") } else { String::new() };
         format!("{primaries} shards, each a primary and {replicas} replicas{beside}")
+    }
+
+    fn fill(&self, word: &str) -> String {
+        self.secrets.as_ref().map_or_else(|| word.to_owned(), |secrets| secrets.fill(word))
+    }
+
+    fn passwords(&self) -> Vec<(&str, &Secret)> {
+        self.secrets.iter().flat_map(Secrets::passwords).collect()
     }
 
     /// A node finds its cluster again by itself.

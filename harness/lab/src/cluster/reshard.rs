@@ -22,7 +22,7 @@ use super::{ClusterGroup, View, Way};
 use crate::{
     StepError,
     client::{CallError, Client},
-    docker::Node,
+    docker::{Access, Node},
 };
 
 /// For one stage of all slots that are open at once: far above what a busy machine needs.
@@ -207,7 +207,11 @@ impl<'a> Mover<'a> {
         let (host, port) = (self.to.node.address().to_string(), self.to.node.port());
         for keys in batches {
             let migrate = sent.cmd("MIGRATE").arg(&host).arg(port).arg("").arg(0).arg(SILENCE);
-            migrate.arg("REPLACE").arg("KEYS").arg(keys).ignore();
+            migrate.arg("REPLACE");
+            if let Access { user: Some(user), password: Some(password), .. } = self.to.node.access() {
+                migrate.arg("AUTH2").arg(user).arg(password.reveal());
+            }
+            migrate.arg("KEYS").arg(keys).ignore();
         }
         if sent.is_empty() { Ok(()) } else { self.from.client.pipeline(&sent).await }
     }

@@ -2,6 +2,7 @@
 
 mod addressing;
 mod bare;
+mod bus;
 mod container;
 mod fault;
 mod labels;
@@ -21,6 +22,8 @@ use lab_report::report::{Host, Image};
 
 pub use addressing::{Addressing, Route, route};
 pub use bare::Bare;
+pub(crate) use bus::BUS;
+pub use bus::ping_buses;
 pub use fault::{Fault, FaultKind};
 pub use labels::{LAB_LABEL, Labels, OWNER_LABEL, Owner, RUN_LABEL};
 pub use network::Network;

@@ -20,6 +20,8 @@ use crate::wait;
 
 /// Long for a bridge on one machine, short for a person who waits.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A handshake is work, which a busy machine does later. Nobody who is knocked at is silent by intention.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// A container with the engine's command line, and a server of its own to try that on.
 pub struct Bystander {
@@ -138,7 +140,7 @@ pub(super) async fn ping(
 
 /// Sends a `PING` from where this process runs, on a connection of its own.
 pub(super) async fn knock(target: SocketAddr, access: &Access) -> Attempt {
-    let answer = timeout(wait::scaled(PATIENCE), async {
+    let answer = timeout(wait::scaled(HANDSHAKE), async {
         let client = redis::Client::open(access.to(target)?)?;
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;

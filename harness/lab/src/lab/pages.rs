@@ -12,6 +12,12 @@ use crate::{
 };
 
 impl<T: Topology> Lab<T> {
+    /// What must get to none of them: every password, after whose it is.
+    pub fn passwords(&self) -> Vec<(&str, &str)> {
+        let passwords = self.deployment.passwords();
+        passwords.into_iter().map(|(owner, secret)| (owner, secret.reveal())).collect()
+    }
+
     /// What runs on every node's host, as everybody there can read it.
     ///
     /// # Errors

@@ -8,11 +8,13 @@ use std::{
 
 use futures_util::future::try_join_all;
 
-use super::{DEFAULT, Flag, Secrets, SentinelGroup, Usable, certificates::directives, watch::watch};
+use super::{Flag, SentinelGroup, Usable, admission::Admission, watch::watch};
 use crate::{
     StepError,
+    certificates::directives,
     conf::Conf,
     docker::{Access, FOLDER, File, Launch, Node, NodeError, PORT, Server},
+    secret::{DEFAULT, Secrets},
     topology::{Boot, Site, sentinels::Sentinels},
     wait::{self, Seen},
 };
@@ -28,16 +30,17 @@ const PACE: Duration = Duration::from_millis(10);
 
 pub(super) async fn boot(topology: &Sentinels, site: &Site) -> Result<(SentinelGroup, Boot), StepError> {
     let start = Instant::now();
-    let secrets = Secrets::new(topology)?;
+    let admission = Admission::new(topology)?;
     // The primary first: a replica that finds nobody asks again only a second later.
-    let primary = launch_data(topology, site, &secrets, 0).await?;
-    let replicas =
-        try_join_all((1..topology.data_nodes()).map(|index| launch_data(topology, site, &secrets, index)));
+    let primary = launch_data(topology, site, &admission.data, 0).await?;
+    let replicas = try_join_all(
+        (1..topology.data_nodes()).map(|index| launch_data(topology, site, &admission.data, index)),
+    );
     let mut data = vec![primary];
     data.extend(replicas.await?);
     let sentinels = try_join_all(
         (topology.data_nodes()..topology.nodes())
-            .map(|index| launch_sentinel(topology, site, &secrets, index)),
+            .map(|index| launch_sentinel(topology, site, &admission, index)),
     );
     let sentinels = sentinels.await?;
     let answering = Instant::now();
@@ -45,8 +48,8 @@ pub(super) async fn boot(topology: &Sentinels, site: &Site) -> Result<(SentinelG
     site.recorder.nodes(data.iter().chain(&sentinels).map(|node| node.id().clone()).collect());
     let watchers = watch(topology, &data, &sentinels, &site.recorder);
     let topology = topology.clone();
-    let secrets = Some(secrets);
-    let group = SentinelGroup { topology, secrets, data, sentinels, lent: None, _watchers: watchers };
+    let admission = Some(admission);
+    let group = SentinelGroup { topology, admission, data, sentinels, lent: None, _watchers: watchers };
     try_join_all(group.sentinels.iter().map(|sentinel| group.shorten(sentinel))).await?;
     group.all_know_all().await?;
     let boot =
@@ -67,19 +70,6 @@ fn data_conf() -> Conf {
 /// The same, as the topology changes it, for a server that has no password, and wants none.
 pub(super) fn bare_conf(topology: &Sentinels) -> Conf {
     data_conf().overlaid(&topology.config).without("requirepass").without("masterauth")
-}
-
-/// The same with the users that it lets in, and the one that it is to others.
-fn let_in(conf: Conf, topology: &Sentinels, secrets: &Secrets) -> Result<Conf, StepError> {
-    let mut conf = conf.fill("PASSWORD", secrets.of(DEFAULT)?.reveal());
-    for (user, rules) in &topology.users {
-        conf = conf.and("user", &format!("{user} on >{} {rules}", secrets.of(user)?.reveal()));
-    }
-    if !topology.follows_as.is_empty() {
-        let secret = secrets.of(&topology.follows_as)?;
-        conf = conf.set("masteruser", &topology.follows_as).set("masterauth", secret.reveal());
-    }
-    Ok(conf)
 }
 
 /// The same with everything encrypted, if the deployment does that.
@@ -109,7 +99,7 @@ async fn launch_data(
     index: usize,
 ) -> Result<Arc<Node>, StepError> {
     let id = topology.id_of(index);
-    let mut conf = let_in(data_conf(), topology, secrets)?;
+    let mut conf = secrets.let_in(data_conf(), &topology.users, &topology.follows_as)?;
     if index > 0 {
         conf = conf.set("replicaof", &format!("{} {PORT}", primary(topology, site)));
     }
@@ -132,14 +122,15 @@ async fn launch_data(
 async fn launch_sentinel(
     topology: &Sentinels,
     site: &Site,
-    secrets: &Secrets,
+    admission: &Admission,
     index: usize,
 ) -> Result<Arc<Node>, StepError> {
+    let Admission { data: secrets, sentinels } = admission;
     let primary = primary(topology, site);
     let about = |directive: &str| format!("sentinel {directive} {}", topology.name);
     let watcher = if topology.watches_as.is_empty() { DEFAULT } else { &topology.watches_as };
     let mut conf = Conf::parse(SENTINEL_CONF)
-        .fill("SENTINEL_PASSWORD", secrets.sentinel().reveal())
+        .fill("SENTINEL_PASSWORD", sentinels.reveal())
         .set("dir", FOLDER)
         // First: what is about a primary has to come after it.
         .set(&about("monitor"), &format!("{primary} {PORT} {}", topology.quorum))
@@ -159,7 +150,7 @@ async fn launch_sentinel(
     let member = Member {
         index,
         port: SENTINEL_PORT,
-        access: secrets.sentinel_access(),
+        access: admission.to_sentinels(),
         file: "sentinel.conf",
         conf: encrypted(conf, secrets, SENTINEL_PORT).overlaid(&topology.sentinel_config),
         arguments: vec!["--sentinel".to_owned()],
@@ -173,22 +164,17 @@ async fn launch(
     secrets: &Secrets,
     member: Member,
 ) -> Result<Arc<Node>, StepError> {
-    let Member { index, port, mut access, file, conf, arguments } = member;
+    let Member { index, port, access, file, conf, arguments } = member;
     let id = topology.id_of(index);
-    let mut files = vec![File { name: file.to_owned(), text: conf.to_string() }];
-    if let Some(certificates) = secrets.certificates() {
-        // Its own address, that of a relay to it, and where its published port is.
-        let relay = site.network.address(topology.nodes());
-        let reached_at = [site.network.address(index), relay, Ipv4Addr::LOCALHOST];
-        files.extend(certificates.files(&id, &reached_at)?);
-        access.tls = Some(certificates.to_node(&id));
-    }
+    let files = vec![File { name: file.to_owned(), text: conf.to_string() }];
     let arguments = [format!("{FOLDER}/{file}")].into_iter().chain(arguments).collect();
     let hosts = match topology.hostnames {
         true => (0..topology.nodes()).map(|index| host(topology, site, index)).collect(),
         false => Vec::new(),
     };
-    let server = Server { port, arguments, when_returned: String::new(), held: false, files, hosts, access };
+    let mut server =
+        Server { port, arguments, when_returned: String::new(), held: false, files, hosts, access };
+    secrets.equip(&mut server, &id, &site.network, (index, topology.nodes()))?;
     let zone = topology.zone_of(index).to_owned();
     Ok(Node::launch(&site.docker, &site.network, Launch { id, zone, index, server }).await?)
 }

@@ -39,7 +39,7 @@ pub(super) async fn attach(found: &Attachment<'_>) -> SentinelGroup {
     let watchers = watch(&survey.topology, &data, &sentinels, recorder);
     let topology = survey.topology.clone();
     let mut group =
-        SentinelGroup { topology, secrets: None, data, sentinels, lent: None, _watchers: watchers };
+        SentinelGroup { topology, admission: None, data, sentinels, lent: None, _watchers: watchers };
     let usable = group.usable_of_all().await.into_iter().collect();
     group.lent = Some(Lent { changes: environment.needs(Capability::Changes).is_ok(), usable });
     group

@@ -1,11 +1,10 @@
 //! A Sentinel deployment: data nodes, and the sentinels that watch them and fail over among themselves.
 
+mod admission;
 mod boot;
-mod certificates;
 mod discovery;
 mod lent;
 mod nearest;
-mod secrets;
 mod view;
 mod watch;
 
@@ -14,20 +13,21 @@ use std::sync::Arc;
 use lab_report::{NodeId, evidence::Role};
 use tokio::task::JoinSet;
 
-pub use certificates::Certificates;
+use admission::Admission;
 pub use discovery::Discovery;
 pub(crate) use discovery::Standing;
 use lent::Lent;
 pub use nearest::Nearest;
-pub use secrets::{DEFAULT, Secrets};
 use view::Usable;
 pub use view::{Flag, Instance};
 
 use crate::{
     StepError,
+    certificates::Certificates,
     client::Vantage,
     conf::Conf,
     docker::{Access, Node, NodeError},
+    secret::Secret,
     topology::{
         Attachment, Background, Boot, Deployment, Monitor, NodeCommand, Site, Target, Topology,
         sentinels::{Sentinels, Timers},
@@ -38,7 +38,7 @@ use crate::{
 pub struct SentinelGroup {
     topology: Sentinels,
     /// Its passwords and certificates, if the lab made them.
-    secrets: Option<Secrets>,
+    admission: Option<Admission>,
     data: Vec<Arc<Node>>,
     sentinels: Vec<Arc<Node>>,
     /// How it was found, if it is somebody else's.
@@ -57,17 +57,12 @@ impl SentinelGroup {
         &self.topology.name
     }
 
-    /// Its passwords and certificates; none of somebody else's deployment.
-    pub fn secrets(&self) -> Option<&Secrets> {
-        self.secrets.as_ref()
-    }
-
     /// How a user of the data nodes gets in there.
     ///
     /// # Errors
     /// There is no such user.
     pub fn access(&self, user: &str) -> Result<Access, StepError> {
-        self.secrets.as_ref().ok_or("whose deployment it is knows its users")?.access(user)
+        self.admission.as_ref().ok_or("whose deployment it is knows its users")?.data.access(user)
     }
 
     /// What a data node is told, but for every word of who may come in.
@@ -92,7 +87,7 @@ impl SentinelGroup {
 
     /// Whom its servers and clients trust, where they speak TLS.
     pub fn certificates(&self) -> Option<&Certificates> {
-        self.secrets.as_ref()?.certificates()
+        self.admission.as_ref()?.data.certificates()
     }
 
     /// The data node with this id.
@@ -226,7 +221,11 @@ impl Deployment for SentinelGroup {
     }
 
     fn fill(&self, word: &str) -> String {
-        self.secrets.as_ref().map_or_else(|| word.to_owned(), |secrets| secrets.fill(word))
+        self.admission.as_ref().map_or_else(|| word.to_owned(), |admission| admission.data.fill(word))
+    }
+
+    fn passwords(&self) -> Vec<(&str, &Secret)> {
+        self.admission.iter().flat_map(Admission::passwords).collect()
     }
 
     async fn returned(&self, node: &Node) -> Result<(), NodeError> {

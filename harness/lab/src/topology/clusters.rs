@@ -11,7 +11,7 @@ use lab_report::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Background, Monitor, NodeCommand};
+use super::{Background, Encryption, Monitor, NodeCommand, Users};
 
 /// A cluster of `primaries` shards; `cluster(3).replicas(1)` is the lab's own deployment.
 pub fn cluster(primaries: u8) -> Clusters {
@@ -40,7 +40,14 @@ pub struct Clusters {
     /// `cluster-node-timeout`: a node that does not answer for this long is failing (NT).
     #[serde(with = "humantime_serde")]
     pub node_timeout: Duration,
-    /// Server settings of every node, over the lab's own.
+    /// What is encrypted, and how.
+    pub tls: Encryption,
+    /// Users beside the default one. Each has a password of its own. Where there are any, or encryption, the default
+    /// one has a password, too; otherwise nobody needs one.
+    pub users: Users,
+    /// The user that a replica follows its primary as; the default one where it is empty.
+    pub follows_as: String,
+    /// Server settings of every node, over the lab's own; `{password-of-app}` stands for a user's password.
     pub config: BTreeMap<String, String>,
     /// Settings of single nodes, by id, over `config`.
     pub node_config: BTreeMap<String, BTreeMap<String, String>>,
@@ -146,6 +153,9 @@ impl Default for Clusters {
             formed: true,
             remembers: true,
             node_timeout: Duration::from_secs(2),
+            tls: Encryption::default(),
+            users: Users::new(),
+            follows_as: String::new(),
             config: BTreeMap::new(),
             node_config: BTreeMap::new(),
             application: Application::default(),
@@ -173,6 +183,24 @@ impl Clusters {
     /// The same with nodes that stand alone: a cluster is made of them later.
     pub fn unformed(mut self) -> Self {
         self.formed = false;
+        self
+    }
+
+    /// The same with every link under TLS, and certificates made for this cluster.
+    pub fn tls(mut self) -> Self {
+        self.tls.on = true;
+        self
+    }
+
+    /// The same with one more user, who may do what `rules` say.
+    pub fn user(mut self, name: &str, rules: &str) -> Self {
+        self.users.insert(name.to_owned(), rules.to_owned());
+        self
+    }
+
+    /// The same with replicas that follow their primary as this user.
+    pub fn follows_as(mut self, user: &str) -> Self {
+        self.follows_as = user.to_owned();
         self
     }
 
@@ -228,6 +256,11 @@ impl Clusters {
     /// The slots of each shard.
     pub fn shares(&self) -> Vec<Slots> {
         Slots::shares(usize::from(self.primaries))
+    }
+
+    /// Whether anything has to be shown, or said, to get in.
+    pub fn is_guarded(&self) -> bool {
+        self.tls.on || !self.users.is_empty()
     }
 
     /// The server settings of the node with this index.

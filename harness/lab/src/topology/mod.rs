@@ -4,7 +4,7 @@ pub mod clusters;
 pub mod replicated;
 pub mod sentinels;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use lab_report::evidence::Role;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -15,6 +15,7 @@ use crate::{
     docker::{Docker, Network, Node, NodeError},
     environment::Environment,
     record::Recorder,
+    secret::Secret,
 };
 
 /// What a lab is booted from.
@@ -68,6 +69,11 @@ pub trait Deployment {
     /// A command's word with a password in the place of `{password-of-app}`; none where there are no users.
     fn fill(&self, word: &str) -> String {
         word.to_owned()
+    }
+
+    /// Its passwords, each with whose it is, if the lab made them.
+    fn passwords(&self) -> Vec<(&str, &Secret)> {
+        Vec::new()
     }
 
     /// Whatever has to be done for a node that was started again.
@@ -149,6 +155,22 @@ impl Default for Monitor {
         Self { every: Duration::from_millis(50), gap: Gap::Missing }
     }
 }
+
+/// TLS on every link, or on none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encryption {
+    /// Every server speaks TLS, and nothing else.
+    pub on: bool,
+    /// Nodes whose certificate is not from the deployment's own authority, but from one that only the
+    /// servers trust.
+    pub foreign: Vec<String>,
+    /// An authority that has nothing to do with the deployment has signed its own authority's certificate.
+    pub vouched_for: bool,
+}
+
+/// Users beside the default one, by name: what each may do, in the words of `ACL SETUSER`.
+pub type Users = BTreeMap<String, String>;
 
 /// Which nodes a command is for, by the role that they boot with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lab_report::{NodeId, alerts::Change};
 use serde::{Deserialize, Serialize};
 
-use super::{Background, Monitor, NodeCommand};
+use super::{Background, Encryption, Monitor, NodeCommand, Users};
 
 /// `count` sentinels; `sentinels(3).replicas(2)` is the lab's own deployment.
 pub fn sentinels(count: u8) -> Sentinels {
@@ -52,9 +52,8 @@ pub struct Sentinels {
     pub node_config: BTreeMap<String, BTreeMap<String, String>>,
     /// Directives of every sentinel, over the file's.
     pub sentinel_config: BTreeMap<String, String>,
-    /// Users of the data nodes beside the default one, by name: what each may do, in the words of
-    /// `ACL SETUSER`. Each has a password of its own.
-    pub users: BTreeMap<String, String>,
+    /// Users of the data nodes beside the default one. Each has a password of its own.
+    pub users: Users,
     /// The user that the sentinels watch the data nodes as; the default one where it is empty.
     pub watches_as: String,
     /// The user that a replica follows its primary as; the default one where it is empty.
@@ -75,19 +74,6 @@ pub struct Sentinels {
     pub after_boot: Vec<NodeCommand>,
     /// Commands that go on for as long as the step does.
     pub background: Vec<Background>,
-}
-
-/// TLS on every link, or on none.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Encryption {
-    /// Every server speaks TLS, and nothing else.
-    pub on: bool,
-    /// Nodes whose certificate is not from the deployment's own authority, but from one that only the
-    /// servers trust.
-    pub foreign: Vec<String>,
-    /// An authority that has nothing to do with the deployment has signed its own authority's certificate.
-    pub vouched_for: bool,
 }
 
 /// The clocks that a sentinel has built in. `SENTINEL DEBUG` changes them while it runs.
@@ -201,7 +187,7 @@ impl Default for Sentinels {
             config: BTreeMap::new(),
             node_config: BTreeMap::new(),
             sentinel_config: BTreeMap::new(),
-            users: BTreeMap::new(),
+            users: Users::new(),
             watches_as: String::new(),
             follows_as: String::new(),
             arguments: Vec::new(),

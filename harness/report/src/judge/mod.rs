@@ -30,7 +30,7 @@ pub use metrics::{Window, dip, recorded, recovery};
 pub use minority::CutOff;
 pub use scaling::{balanced, none_lost};
 pub use secrets::{Page, kept};
-pub use slots::{ClusterClocks, SlotFailover, undisturbed};
+pub use slots::{ClusterClocks, SlotFailover, none_acknowledged, undisturbed};
 pub use syncs::{served, told};
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};

@@ -1,10 +1,10 @@
 //! A failover within a cluster: fault → failing → elected, by the nodes' own clocks.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Judgement, Limits};
 use crate::{
-    evidence::{At, Role, Timeline, Write},
+    evidence::{At, Outcome, Role, RoleChange, Timeline, Write},
     ids::NodeId,
 };
 
@@ -25,6 +25,26 @@ pub struct ClusterClocks {
     pub scheduling: Duration,
 }
 
+impl ClusterClocks {
+    /// A replica that is elected at all, after this many elections that failed, is primary this long after its
+    /// primary was lost.
+    ///
+    /// A node is failing when it has not answered for NT; it was last asked up to NT / 2 ago. A majority says
+    /// so in its gossip, within NT / 2 or a second. An election that nobody won is tried again after four
+    /// NT, or 4 s (`auth_retry_time`).
+    pub fn latest_promotion(&self, failed: u64) -> Duration {
+        let Self { node_timeout, election_delay, scheduling, .. } = *self;
+        let gossip = (node_timeout / 2).min(Duration::from_secs(1));
+        let retry = (node_timeout * 4).max(Duration::from_secs(4)) + election_delay * 2;
+        node_timeout * 3 / 2
+            + gossip
+            + election_delay * 2
+            + CRON * 2
+            + retry * u32::try_from(failed).unwrap_or(u32::MAX)
+            + scheduling
+    }
+}
+
 /// The instants of one failover of a shard, as far as the timeline shows them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlotFailover {
@@ -43,9 +63,11 @@ impl SlotFailover {
     pub fn read(timeline: &Timeline, old: &NodeId) -> Option<Self> {
         let fault = timeline.faults.iter().rfind(|fault| &fault.node == old)?;
         let promotion = timeline.roles.iter().find(|change| {
-            // A primary of another shard that was out of sight for a moment has not become one.
-            let before =
-                timeline.roles.iter().rfind(|earlier| earlier.at < fault.from && earlier.node == change.node);
+            // A primary of another shard that was out of sight for a moment has not become one, whenever that began.
+            let known = |earlier: &&RoleChange| {
+                earlier.at < fault.from && earlier.node == change.node && earlier.role != Role::Unreachable
+            };
+            let before = timeline.roles.iter().rfind(known);
             change.at >= fault.from
                 && change.role == Role::Primary
                 && &change.node != old
@@ -60,24 +82,12 @@ impl SlotFailover {
     }
 
     /// From the fault to the replica being primary, after this many elections that failed.
-    ///
-    /// A node is failing when it has not answered for NT; it was last asked up to NT / 2 ago. A majority says
-    /// so in its gossip, within NT / 2 or a second. An election that nobody won is tried again after four
-    /// NT, or 4 s (`auth_retry_time`).
     pub fn promotion(&self, clocks: &ClusterClocks, failed: u64) -> Judgement {
-        let ClusterClocks { node_timeout, election_delay, observe_every, scheduling } = *clocks;
-        let gossip = (node_timeout / 2).min(Duration::from_secs(1));
-        let retry = (node_timeout * 4).max(Duration::from_secs(4)) + election_delay * 2;
         let limits = Limits {
             what: "promoted",
-            floor: node_timeout + election_delay,
-            ceiling: node_timeout * 3 / 2
-                + gossip
-                + election_delay * 2
-                + CRON * 2
-                + retry * u32::try_from(failed).unwrap_or(u32::MAX)
-                + scheduling,
-            resolution: self.uncertainty + observe_every * 2,
+            floor: clocks.node_timeout + clocks.election_delay,
+            ceiling: clocks.latest_promotion(failed),
+            resolution: self.uncertainty + clocks.observe_every * 2,
             formula: "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + scheduling",
         };
         Judgement::within(limits, self.promoted.map(|at| at.since(self.began)))
@@ -106,15 +116,29 @@ pub fn undisturbed(expected: &str, writes: &[Vec<Write>]) -> Judgement {
     ))
 }
 
+/// No request of a client was acknowledged, though some were answered: whoever they went to had no right to.
+pub fn none_acknowledged(expected: &str, writes: &[Write]) -> Judgement {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for write in writes {
+        *counts.entry(write.error.as_deref().unwrap_or("acknowledged")).or_default() += 1;
+    }
+    let acknowledged = writes.iter().filter(|write| write.outcome == Outcome::Acknowledged).count();
+    // An error in capitals is the server's own.
+    let refused = counts.keys().any(|class| class.starts_with(|first: char| first.is_ascii_uppercase()));
+    let judgement = match (acknowledged, refused) {
+        (0, true) => Judgement::equal(expected, expected),
+        (0, false) => Judgement::unknown(expected, "no request was answered"),
+        _ => Judgement::of(false, expected, "some are acknowledged"),
+    };
+    counts.iter().fold(judgement, |judgement, (class, count)| judgement.evidence(format!("{count} {class}")))
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{
-        evidence::{FaultWindow, Outcome, RoleChange},
-        verdict::Verdict,
-    };
+    use crate::{evidence::FaultWindow, verdict::Verdict};
 
     const CLOCKS: ClusterClocks = ClusterClocks {
         node_timeout: Duration::from_secs(2),
@@ -139,7 +163,10 @@ mod tests {
             }],
             roles: vec![
                 change(0, "lab-0002-001", Role::Primary),
+                change(0, "lab-0003-001", Role::Primary),
                 change(0, "lab-0001-002", Role::Replica),
+                change(900, "lab-0003-001", Role::Unreachable),
+                change(1010, "lab-0003-001", Role::Primary),
                 change(1100, "lab-0002-001", Role::Unreachable),
                 change(1200, "lab-0002-001", Role::Primary),
                 change(1000 + promoted, "lab-0001-002", Role::Primary),
@@ -156,19 +183,29 @@ mod tests {
     #[case::after_an_election_that_failed(14_200, 1, Verdict::Pass)]
     fn a_promotion_has_its_bounds(#[case] millis: u64, #[case] failed: u64, #[case] verdict: Verdict) {
         let failover = SlotFailover::read(&timeline(millis), &"lab-0001-001".into()).unwrap();
-        assert_eq!(failover.new, Some("lab-0001-002".into()), "not the primary that was out of sight");
+        assert_eq!(failover.new, Some("lab-0001-002".into()), "not a primary that was out of sight");
         assert_eq!(failover.promotion(&CLOCKS, failed).verdict, verdict);
+    }
+
+    fn write(sequence: u64, outcome: Outcome, error: Option<&str>) -> Write {
+        let (intended, done) = (at(sequence), at(sequence + 1));
+        Write { sequence, intended, done, outcome, error: error.map(str::to_owned) }
+    }
+
+    #[rstest]
+    #[case::refused(&[Some("not sent"), Some("CLUSTERDOWN"), Some("MOVED")], Verdict::Pass)]
+    #[case::acknowledged_once(&[Some("CLUSTERDOWN"), None, Some("MOVED")], Verdict::Fail)]
+    #[case::nobody_there(&[Some("not sent"), Some("no answer")], Verdict::Unknown)]
+    #[case::nothing_sent(&[], Verdict::Unknown)]
+    fn a_refusal_is_an_answer(#[case] errors: &[Option<&str>], #[case] verdict: Verdict) {
+        let outcome = |error: Option<&str>| error.map_or(Outcome::Acknowledged, |_| Outcome::Failed);
+        let writes: Vec<Write> =
+            (0..).zip(errors).map(|(sequence, error)| write(sequence, outcome(*error), *error)).collect();
+        assert_eq!(none_acknowledged("none", &writes).verdict, verdict);
     }
 
     #[test]
     fn one_error_is_a_disturbance_and_no_request_is_no_proof() {
-        let write = |sequence, outcome, error: Option<&str>| Write {
-            sequence,
-            intended: at(sequence),
-            done: at(sequence + 1),
-            outcome,
-            error: error.map(str::to_owned),
-        };
         let mut writes =
             vec![vec![write(1, Outcome::Acknowledged, None)], vec![write(1, Outcome::Acknowledged, None)]];
         assert_eq!(undisturbed("all", &writes).verdict, Verdict::Pass);

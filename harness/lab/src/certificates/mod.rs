@@ -1,10 +1,15 @@
 //! Certificates: made anew for every lab, and signed by an authority that nobody else trusts.
 
+mod deployment;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, Error, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
 use redis::{ClientTlsConfig, TlsCertificates};
+
+pub use deployment::Certificates;
+pub(crate) use deployment::directives;
 
 use crate::secret::Secret;
 

@@ -5,14 +5,14 @@ use std::net::Ipv4Addr;
 use lab_report::NodeId;
 use rcgen::Error;
 
+use super::{Authority, Identity, Tls};
 use crate::{
-    certificates::{Authority, Identity, Tls},
     conf::Conf,
     docker::{CERTIFICATE, FOLDER, File, KEY, TRUSTED},
-    topology::sentinels::Encryption,
+    topology::Encryption,
 };
 
-const TLS_CONF: &str = include_str!("../../../../fixtures/conf/sentinel/tls.conf");
+const TLS_CONF: &str = include_str!("../../../../fixtures/conf/tls.conf");
 
 /// The authorities of one deployment, and what its clients show.
 pub struct Certificates {
@@ -27,7 +27,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    pub(super) fn new(settings: &Encryption) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Encryption) -> Result<Self, Error> {
         let own = Authority::new("the lab's authority")?;
         let client = own.certify("a client", Vec::new())?;
         let (foreign, unrelated) =
@@ -50,12 +50,12 @@ impl Certificates {
     }
 
     /// What the lab's own connections to this node trust: whoever signed for it.
-    pub(super) fn to_node(&self, node: &NodeId) -> Tls {
+    pub(crate) fn to_node(&self, node: &NodeId) -> Tls {
         Tls { trusts: self.signer(node).certificate().to_owned(), ..self.client() }
     }
 
     /// The files of a node that is reached at these names and addresses.
-    pub(super) fn files(&self, node: &NodeId, reached_at: &[Ipv4Addr]) -> Result<Vec<File>, Error> {
+    pub(crate) fn files(&self, node: &NodeId, reached_at: &[Ipv4Addr]) -> Result<Vec<File>, Error> {
         let names = reached_at.iter().map(Ipv4Addr::to_string).chain([node.to_string()]);
         let mut identity = self.signer(node).certify(node.as_str(), names.collect())?;
         if self.settings.vouched_for {
@@ -82,7 +82,7 @@ impl Certificates {
 }
 
 /// What a server is told to encrypt everything.
-pub(super) fn directives(port: u16) -> Conf {
+pub(crate) fn directives(port: u16) -> Conf {
     let files = [("TRUSTED", TRUSTED), ("CERTIFICATE", CERTIFICATE), ("KEY", KEY)];
     let conf = Conf::parse(TLS_CONF).fill("PORT", &port.to_string());
     files.into_iter().fold(conf, |conf, (place, file)| conf.fill(place, &format!("{FOLDER}/{file}")))
