@@ -60,15 +60,19 @@ impl SlotFailover {
     }
 
     /// From the fault to the replica being primary, after this many elections that failed.
-    ///
+    pub fn promotion(&self, clocks: &ClusterClocks, failed: u64) -> Judgement {
+        Judgement::within(self.limits(clocks, failed), self.promoted.map(|at| at.since(self.began)))
+            .evidence(format!("{failed} failed elections"))
+    }
+
     /// A node is failing when it has not answered for NT; it was last asked up to NT / 2 ago. A majority says
     /// so in its gossip, within NT / 2 or a second. An election that nobody won is tried again after four
     /// NT, or 4 s (`auth_retry_time`).
-    pub fn promotion(&self, clocks: &ClusterClocks, failed: u64) -> Judgement {
+    pub(super) fn limits(&self, clocks: &ClusterClocks, failed: u64) -> Limits {
         let ClusterClocks { node_timeout, election_delay, observe_every, scheduling } = *clocks;
         let gossip = (node_timeout / 2).min(Duration::from_secs(1));
         let retry = (node_timeout * 4).max(Duration::from_secs(4)) + election_delay * 2;
-        let limits = Limits {
+        Limits {
             what: "promoted",
             floor: node_timeout + election_delay,
             ceiling: node_timeout * 3 / 2
@@ -79,9 +83,7 @@ impl SlotFailover {
                 + scheduling,
             resolution: self.uncertainty + observe_every * 2,
             formula: "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + scheduling",
-        };
-        Judgement::within(limits, self.promoted.map(|at| at.since(self.began)))
-            .evidence(format!("{failed} failed elections"))
+        }
     }
 }
 
