@@ -5,6 +5,7 @@ use std::time::Duration;
 use failover_lab::{
     Clusters, Lab, StepError,
     pubsub::{Publisher, Subscriber},
+    topology::clusters::Listening,
     wait::Seen,
     writer::KEYS,
 };
@@ -90,13 +91,8 @@ pub(super) async fn close<const N: usize>(lab: &Lab<Clusters>, mut halls: [Hall;
 
 /// The habits of a sound subscriber.
 pub(super) fn habits(sound: &Clusters) -> Habits {
-    let listening = sound.application.listening;
-    Habits {
-        ping: listening.ping,
-        silence: listening.silence,
-        pause: listening.pause,
-        patience: Subscriber::PATIENCE,
-    }
+    let Listening { ping, patience, pause } = sound.application.listening;
+    Habits { ping, patience, pause }
 }
 
 /// The name of a channel in the first of these slots that some number has, but for those that are `taken`.

@@ -82,7 +82,7 @@ async fn pubsub_failover(lab: &mut Lab<Clusters>) -> Outcome {
     lab.check("pubsub.moves-on", habits.elsewhere(&upheaval, notice, &clocks, took));
     let took = renewed(&sharded.heard_by(&[AT_THE_OWNER]).listened, upheaval.from, &lost);
     let failover = failover(lab, &old).ok_or("there was no fault")?;
-    let judgement = habits.at_the_successor(&failover, &clocks, elections.saturating_sub(1), took);
+    let judgement = habits.at_the_successor(&failover, notice, &clocks, elections.saturating_sub(1), took);
     lab.check("pubsub.resubscribed", judgement);
 
     // 6. What they missed.

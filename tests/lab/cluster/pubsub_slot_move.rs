@@ -10,9 +10,7 @@ use failover_lab::{
 };
 use lab_report::{
     evidence::End,
-    judge::{
-        Cause, Upheaval, all_acknowledged, at_most_once, complete, lost_only_while_away, renewed,
-    },
+    judge::{Cause, Upheaval, all_acknowledged, at_most_once, complete, lost_only_while_away, renewed},
 };
 
 use super::{
@@ -100,8 +98,7 @@ fn moving(lab: &Lab<Clusters>, client: &ClusterClient) -> (Channel, Hall) {
 
 /// Another channel of the same shard, in another slot, with a subscriber at the same primary.
 fn staying(lab: &Lab<Clusters>, client: &ClusterClient, moving: &Channel) -> Hall {
-    let channel =
-        Channel::sharded(name_in(&lab.deployment().topology().shares()[1], &[moving.slot()]));
+    let channel = Channel::sharded(name_in(&lab.deployment().topology().shares()[1], &[moving.slot()]));
     let primary = &lab.deployment().primaries()[1];
     Hall {
         publishers: vec![lab.publisher(3, client.clone(), &channel)],

@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
 
 use lab_report::{
@@ -21,10 +20,7 @@ use tokio::{
 };
 
 use super::{Channel, Kind, read};
-use crate::{
-    client, cluster::Owner, docker::Node, record::Recorder, topology::clusters::Listening,
-    wait::pass,
-};
+use crate::{cluster::Owner, docker::Node, record::Recorder, topology::clusters::Listening, wait::pass};
 
 /// Listens to one channel until dropped.
 ///
@@ -51,9 +47,6 @@ pub(crate) struct Plan {
 }
 
 impl Subscriber {
-    /// An attempt to subscribe is given up after this.
-    pub const PATIENCE: Duration = client::PATIENCE;
-
     pub(crate) fn start(plan: Plan, recorder: &Recorder) -> Self {
         let listened = Listened { subscriber: plan.name.clone(), subscriptions: Vec::new() };
         let listened = Arc::new(Mutex::new(listened));
@@ -103,7 +96,7 @@ impl Ear {
                 let node = self.node(attempt).await?;
                 self.subscribe(&node).await.map_err(|error| error.to_string())
             };
-            if let Ok(Ok(line)) = timeout(Subscriber::PATIENCE, line).await {
+            if let Ok(Ok(line)) = timeout(self.plan.habits.patience, line).await {
                 self.hear(line).await;
             }
             pass(self.plan.habits.pause).await;
@@ -112,12 +105,12 @@ impl Ear {
 
     /// Where to try next.
     async fn node(&self, attempt: usize) -> Result<Arc<Node>, String> {
-        let Plan { at, nodes, owner, channel, .. } = &self.plan;
+        let Plan { at, nodes, owner, channel, habits, .. } = &self.plan;
         if attempt == 0 {
             return Ok(Arc::clone(at));
         }
         match channel.kind {
-            Kind::Sharded => owner.find(Subscriber::PATIENCE).await,
+            Kind::Sharded => owner.find(habits.patience).await,
             Kind::Ordinary => {
                 let first = nodes.iter().position(|node| node.id() == at.id()).unwrap_or(0);
                 Ok(Arc::clone(&nodes[(first + attempt) % nodes.len()]))
@@ -137,7 +130,7 @@ impl Ear {
         // In RESP3 what the server says by itself is told apart from answers.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Subscriber::PATIENCE))
+            .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(note);
         let client = redis::Client::open(info.set_redis_settings(settings))?;
@@ -197,7 +190,7 @@ impl Ear {
 
     /// Returns when the server has not answered a ping. A connection that breaks says so by itself.
     async fn silence(&self, mut connection: MultiplexedConnection) {
-        let Listening { ping, silence, .. } = self.plan.habits;
+        let Listening { ping, patience, .. } = self.plan.habits;
         let mut ticks = interval(ping);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -205,7 +198,7 @@ impl Ear {
             let ping = redis::cmd("PING");
             // The `redis` crate (1.8.1) takes a `sunsubscribe` that comes unasked for the answer: any will do.
             let answer = ping.query_async::<Value>(&mut connection);
-            match timeout(silence, answer).await {
+            match timeout(patience, answer).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => std::future::pending().await,
                 Err(_) => return,

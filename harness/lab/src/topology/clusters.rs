@@ -87,12 +87,12 @@ pub struct Application {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listening {
-    /// It asks for a sign of life this often …
+    /// It asks for a sign of life this often.
     #[serde(with = "humantime_serde")]
     pub ping: Duration,
-    /// … and gives a connection up that has not answered for this long.
+    /// It gives a node up that has not answered by then, be it a ping or an attempt to subscribe.
     #[serde(with = "humantime_serde")]
-    pub silence: Duration,
+    pub patience: Duration,
     /// Before each attempt to subscribe again it waits this long.
     #[serde(with = "humantime_serde")]
     pub pause: Duration,
@@ -157,7 +157,7 @@ impl Default for Listening {
     fn default() -> Self {
         Self {
             ping: Duration::from_millis(250),
-            silence: Duration::from_secs(1),
+            patience: Duration::from_secs(1),
             pause: Duration::from_millis(20),
         }
     }

@@ -11,6 +11,14 @@ use crate::{
 /// `clusterCron` runs ten times a second: once it notices, once it asks for votes.
 const CRON: Duration = Duration::from_millis(100);
 
+/// How long a promotion takes, to begin a formula with.
+macro_rules! promotion {
+    () => {
+        "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + scheduling"
+    };
+}
+pub(super) use promotion;
+
 /// The clocks of a cluster. All are configured or built in, not measured.
 #[derive(Debug, Clone, Copy)]
 pub struct ClusterClocks {
@@ -82,7 +90,7 @@ impl SlotFailover {
                 + retry * u32::try_from(failed).unwrap_or(u32::MAX)
                 + scheduling,
             resolution: self.uncertainty + observe_every * 2,
-            formula: "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + scheduling",
+            formula: promotion!(),
         }
     }
 }

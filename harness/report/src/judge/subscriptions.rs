@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use super::{ClusterClocks, Judgement, Limits, SlotFailover, Upheaval};
+use super::{ClusterClocks, Judgement, Limits, SlotFailover, Upheaval, slots::promotion};
 use crate::evidence::{At, End, Listened};
 
 /// How a subscriber looks after its subscription. All is configured, not measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Habits {
-    /// It asks for a sign of life this often …
+    /// It asks for a sign of life this often.
     pub ping: Duration,
-    /// … and gives a connection up that has not answered for this long.
-    pub silence: Duration,
-    /// Before each attempt to subscribe again it waits this long …
-    pub pause: Duration,
-    /// … and gives the attempt up after this.
+    /// It gives a node up that has not answered by then, be it a ping or an attempt to subscribe.
     pub patience: Duration,
+    /// Before each attempt to subscribe again it waits this long.
+    pub pause: Duration,
 }
 
 /// How the subscribers of a node that is lost learn of it.
@@ -42,8 +40,8 @@ impl Habits {
         let (ceiling, formula) = match notice {
             Notice::Reset => (subscribes, "pause + patience (it subscribes) + scheduling"),
             Notice::Silence => (
-                self.ping + self.silence + subscribes,
-                "ping + silence (it notices) + pause + patience (it subscribes) + scheduling",
+                self.ping + self.patience + subscribes,
+                "ping + patience (it notices) + pause + patience (it subscribes) + scheduling",
             ),
         };
         let what = "subscribed elsewhere";
@@ -54,22 +52,31 @@ impl Habits {
     /// From the loss of a shard's primary to the subscription to a channel of the shard at its successor, after this
     /// many elections that failed.
     ///
-    /// It cannot be there before the slots have another owner. It is looking for one by then, unless the failover is
-    /// quicker than it notices.
+    /// It cannot be there before the slots have another owner, and is looking for one long before. Until then the
+    /// node that is lost is named as their owner: it refuses at once, or takes all of the patience.
     pub fn at_the_successor(
         &self,
         failover: &SlotFailover,
+        notice: Notice,
         clocks: &ClusterClocks,
         failed: u64,
         took: Option<Duration>,
     ) -> Judgement {
         let promotion = failover.limits(clocks, failed);
-        let limits = Limits {
-            what: "subscribed again",
-            ceiling: promotion.ceiling.max(self.ping + self.silence) + self.patience * 2 + self.pause,
-            formula: "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + patience (the attempt under way) + pause + patience (the one that succeeds) + scheduling",
-            ..promotion
+        let subscribes = self.pause + self.patience;
+        let (ceiling, formula) = match notice {
+            Notice::Reset => {
+                (promotion.ceiling + subscribes, concat!(promotion!(), " + pause + patience (it subscribes)"))
+            }
+            Notice::Silence => (
+                promotion.ceiling + self.patience + subscribes,
+                concat!(
+                    promotion!(),
+                    " + patience (the attempt under way) + pause + patience (it subscribes)"
+                ),
+            ),
         };
+        let limits = Limits { what: "subscribed again", ceiling, formula, ..promotion };
         Judgement::within(limits, took).evidence(format!("{failed} failed elections"))
     }
 
@@ -122,9 +129,8 @@ mod tests {
 
     const HABITS: Habits = Habits {
         ping: Duration::from_millis(250),
-        silence: Duration::from_secs(1),
+        patience: Duration::from_secs(1),
         pause: Duration::from_millis(50),
-        patience: Duration::from_millis(250),
     };
     const CLOCKS: ClusterClocks = ClusterClocks {
         node_timeout: Duration::from_secs(2),
@@ -143,32 +149,39 @@ mod tests {
 
     #[rstest]
     #[case::at_once(Notice::Reset, Some(2), Verdict::Pass)]
-    #[case::after_an_attempt(Notice::Reset, Some(310), Verdict::Pass)]
-    #[case::too_late(Notice::Reset, Some(311), Verdict::Fail)]
+    #[case::after_an_attempt(Notice::Reset, Some(1_060), Verdict::Pass)]
+    #[case::too_late(Notice::Reset, Some(1_061), Verdict::Fail)]
     #[case::never(Notice::Reset, None, Verdict::Fail)]
-    #[case::after_a_silence(Notice::Silence, Some(1_560), Verdict::Pass)]
-    #[case::after_a_long_silence(Notice::Silence, Some(1_561), Verdict::Fail)]
+    #[case::after_a_silence(Notice::Silence, Some(2_310), Verdict::Pass)]
+    #[case::after_a_long_silence(Notice::Silence, Some(2_311), Verdict::Fail)]
     fn another_node_will_do(#[case] notice: Notice, #[case] millis: Option<u64>, #[case] verdict: Verdict) {
         let took = millis.map(Duration::from_millis);
         assert_eq!(HABITS.elsewhere(&upheaval(), notice, &CLOCKS, took).verdict, verdict);
     }
 
     #[rstest]
-    #[case::before_anybody_can_be_elected(2_499, 0, Verdict::Fail)]
-    #[case::at_the_floor(2_500, 0, Verdict::Pass)]
-    #[case::at_the_ceiling(5_750, 0, Verdict::Pass)]
-    #[case::too_late(5_751, 0, Verdict::Fail)]
-    #[case::after_an_election_that_failed(14_750, 1, Verdict::Pass)]
-    fn a_successor_has_to_be_elected(#[case] millis: u64, #[case] failed: u64, #[case] verdict: Verdict) {
+    #[case::before_anybody_can_be_elected(Notice::Reset, 2_499, 0, Verdict::Fail)]
+    #[case::at_the_floor(Notice::Reset, 2_500, 0, Verdict::Pass)]
+    #[case::at_the_ceiling(Notice::Reset, 6_250, 0, Verdict::Pass)]
+    #[case::too_late(Notice::Reset, 6_251, 0, Verdict::Fail)]
+    #[case::after_an_election_that_failed(Notice::Reset, 15_250, 1, Verdict::Pass)]
+    #[case::after_a_silence(Notice::Silence, 7_250, 0, Verdict::Pass)]
+    #[case::after_a_long_silence(Notice::Silence, 7_251, 0, Verdict::Fail)]
+    fn a_successor_has_to_be_elected(
+        #[case] notice: Notice,
+        #[case] millis: u64,
+        #[case] failed: u64,
+        #[case] verdict: Verdict,
+    ) {
         let failover =
             SlotFailover { began: at(1000), uncertainty: Duration::ZERO, new: None, promoted: None };
         let took = Some(Duration::from_millis(millis));
-        assert_eq!(HABITS.at_the_successor(&failover, &CLOCKS, failed, took).verdict, verdict);
+        assert_eq!(HABITS.at_the_successor(&failover, notice, &CLOCKS, failed, took).verdict, verdict);
     }
 
     #[rstest]
-    #[case::at_the_ceiling(1_310, Verdict::Pass)]
-    #[case::too_late(1_311, Verdict::Fail)]
+    #[case::at_the_ceiling(2_060, Verdict::Pass)]
+    #[case::too_late(2_061, Verdict::Fail)]
     fn a_new_owner_is_known_by_gossip(#[case] millis: u64, #[case] verdict: Verdict) {
         let took = Some(Duration::from_millis(millis));
         assert_eq!(HABITS.at_the_new_owner(&upheaval(), &CLOCKS, took).verdict, verdict);

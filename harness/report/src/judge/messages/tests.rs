@@ -29,12 +29,7 @@ fn published(outcomes: &[Outcome]) -> Published {
     Published { publisher: 1, messages: messages.collect() }
 }
 
-fn subscription(
-    node: &str,
-    confirmed: u64,
-    sequences: &[u64],
-    ended: Option<(u64, End)>,
-) -> Subscription {
+fn subscription(node: &str, confirmed: u64, sequences: &[u64], ended: Option<(u64, End)>) -> Subscription {
     let received =
         |sequence: &u64| Received { at: at(sequence * EVERY + 1), publisher: 1, sequence: *sequence };
     Subscription {
@@ -104,8 +99,12 @@ fn histories() -> impl Strategy<Value = History> {
     ];
     let outcomes = prop::collection::vec(outcome, COUNT as usize);
     let chance = prop::collection::vec(any::<bool>(), COUNT as usize);
-    (outcomes, any::<bool>(), 1001..1800_u64, chance)
-        .prop_map(|(outcomes, told, back, chance)| History { outcomes, told, back, chance })
+    (outcomes, any::<bool>(), 1001..1800_u64, chance).prop_map(|(outcomes, told, back, chance)| History {
+        outcomes,
+        told,
+        back,
+        chance,
+    })
 }
 
 proptest! {
@@ -246,9 +245,6 @@ fn the_same_message_by_another_subscription_is_no_repetition() {
 fn an_account_reads_well() {
     let channel = traffic(ten(), vec![subscription("a", 0, &[0, 1, 5, 6, 7, 9], None)]);
     let account = Account::of(&channel.published[0], &channel.listened[0], None);
-    assert_eq!(
-        account.to_string(),
-        "a: 4 of 10 messages of publisher 1 are missing: 2–4, 8–8"
-    );
+    assert_eq!(account.to_string(), "a: 4 of 10 messages of publisher 1 are missing: 2–4, 8–8");
     assert_eq!(account.inexcusable, 4);
 }
