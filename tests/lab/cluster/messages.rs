@@ -47,7 +47,7 @@ impl Hall {
     }
 
     /// The subscriber with this name is subscribed, by another subscription than before `from`.
-    pub(super) fn is_back(&self, name: &str, from: At) -> bool {
+    fn is_back(&self, name: &str, from: At) -> bool {
         let back = |listened: &Listened| {
             listened.subscriber == name
                 && listened.lasting().is_some_and(|subscription| subscription.confirmed > from)
@@ -66,6 +66,26 @@ pub(super) async fn everybody_hears(lab: &Lab<Clusters>, halls: &[&Hall]) -> Res
         }
     });
     Ok(heard.await?)
+}
+
+/// Waits until these subscribers are subscribed again, and everybody hears everybody. When they were, and what they
+/// missed, is for the checkers to say.
+pub(super) async fn everybody_is_back(
+    lab: &Lab<Clusters>,
+    whom: &[(&Hall, &str)],
+    from: At,
+    halls: &[&Hall],
+) -> Result<(), StepError> {
+    let back = lab.wait("the subscribers to be back", STAGE, async || {
+        match whom.iter().find(|(hall, name)| !hall.is_back(name, from)) {
+            None => Seen::Ready(()),
+            Some((_, name)) => Seen::NotYet(format!("not the one {name}")),
+        }
+    });
+    match back.await {
+        Ok(()) => everybody_hears(lab, halls).await,
+        Err(_) => Ok(()),
+    }
 }
 
 /// Has everybody stop to publish, and waits until the last messages have arrived. Whether all have is for a checker

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use failover_lab::{
     Clusters, Lab, StepError,
@@ -6,7 +6,6 @@ use failover_lab::{
     cluster,
     docker::{FaultKind, Node},
     pubsub::Channel,
-    wait::Seen,
     writer::KEYS,
 };
 use lab_report::{
@@ -18,9 +17,9 @@ use lab_report::{
 use rstest::rstest;
 
 use super::{
-    messages::{Hall, close, everybody_hears, habits, measure, name_in},
+    messages::{Hall, close, everybody_hears, everybody_is_back, habits, measure, name_in},
     seen::{PATIENCE, all_but, at},
-    slot_failover::{STAGE, clocks, failover},
+    slot_failover::{clocks, failover},
 };
 use crate::step::{Outcome, step};
 
@@ -54,15 +53,8 @@ async fn pubsub_failover(lab: &mut Lab<Clusters>) -> Outcome {
     let (upheaval, notice) = lose(lab, &old).await?;
 
     // 2. Back.
-    let back = lab.wait("the lost node's subscribers to be back", STAGE, async || {
-        match (ordinary.is_back(AT_THE_LOST, upheaval.from), sharded.is_back(AT_THE_OWNER, upheaval.from)) {
-            (true, true) => Seen::Ready(()),
-            (back, _) => Seen::NotYet(format!("of the ordinary channel: {back}")),
-        }
-    });
-    if back.await.is_ok() {
-        everybody_hears(lab, &[&ordinary, &sharded]).await?;
-    }
+    let lost = [(&ordinary, AT_THE_LOST), (&sharded, AT_THE_OWNER)];
+    everybody_is_back(lab, &lost, upheaval.from, &[&ordinary, &sharded]).await?;
     let [ordinary, sharded] = close(lab, [ordinary, sharded]).await;
 
     // 3. Elsewhere.
@@ -74,18 +66,17 @@ async fn pubsub_failover(lab: &mut Lab<Clusters>) -> Outcome {
     lab.check("pubsub.replica-serves", all_acknowledged(all, &sharded.published[1..]));
 
     // 5. How soon.
-    tell(lab, &ordinary, &sharded, &upheaval);
     let elections = lab.deployment().epoch(&survivors).await?.saturating_sub(before);
-    let (habits, clocks) = (habits(&(STEP.topology)()), clocks(lab));
-    let lost = [End::Broken, End::Silent];
-    let took = renewed(&ordinary.heard_by(&[AT_THE_LOST]).listened, upheaval.from, &lost);
-    lab.check("pubsub.moves-on", habits.elsewhere(&upheaval, notice, &clocks, took));
-    let took = renewed(&sharded.heard_by(&[AT_THE_OWNER]).listened, upheaval.from, &lost);
     let failover = failover(lab, &old).ok_or("there was no fault")?;
+    let (habits, clocks) = (habits(&(STEP.topology)()), clocks(lab));
+    let took = took(&ordinary, AT_THE_LOST, &upheaval);
+    lab.check("pubsub.moves-on", habits.elsewhere(&upheaval, notice, &clocks, took));
+    let took = self::took(&sharded, AT_THE_OWNER, &upheaval);
     let judgement = habits.at_the_successor(&failover, notice, &clocks, elections.saturating_sub(1), took);
     lab.check("pubsub.resubscribed", judgement);
 
     // 6. What they missed.
+    tell(lab, &ordinary, &sharded, &upheaval);
     let away = [ordinary.heard_by(&[AT_THE_LOST]), sharded.clone()];
     lab.check("pubsub.window", lost_only_while_away(&away, &upheaval));
 
@@ -108,6 +99,9 @@ fn ordinary(lab: &Lab<Clusters>) -> Hall {
 
 /// A channel of the first shard: one publishes at whoever owns its slot, and one at the replica, and there is a
 /// subscriber at either.
+///
+/// On Redis 7.0 the replica's subscriber keeps its subscription through the promotion. Since 7.2, and on Valkey, the
+/// replica ends it in that moment, and says so (`clusterDelSlot`).
 fn sharded(lab: &Lab<Clusters>) -> Hall {
     let (primary, replica) = (&lab.deployment().primaries()[0], &lab.deployment().replicas()[0]);
     let share = &lab.deployment().topology().shares()[0];
@@ -136,6 +130,11 @@ async fn lose(lab: &Lab<Clusters>, primary: &Arc<Node>) -> Result<(Upheaval, Not
         passing_on: clocks(lab).scheduling,
     };
     Ok((upheaval, notice))
+}
+
+/// How soon after the loss a subscriber was subscribed elsewhere.
+fn took(channel: &Traffic, subscriber: &str, upheaval: &Upheaval) -> Option<Duration> {
+    renewed(&channel.heard_by(&[subscriber]).listened, upheaval.from, &[End::Broken, End::Silent])
 }
 
 /// For how long everybody was away, and what they missed.
