@@ -107,6 +107,8 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &reads_when_down::STEP,
     &serial_failures::STEP,
     &twenty_crashes::STEP,
+    &pubsub_failover::STEP,
+    &pubsub_slot_move::STEP,
     &insurance_data::STEP,
     &cluster_tls::STEP,
     &cluster_acl::STEP,

@@ -178,6 +178,10 @@ mod cluster {
     pub(crate) mod majority_lost;
     /// A primary that is cut off with a client stops, and the majority goes on.
     pub(crate) mod minority;
+    /// A primary is lost with the subscribers that it had.
+    pub(crate) mod pubsub_failover;
+    /// A slot moves with its sharded channel.
+    pub(crate) mod pubsub_slot_move;
     /// What a cluster that is down may still be asked, where that is allowed.
     pub(crate) mod reads_when_down;
     /// A node that is asked for what another has says who has it.
@@ -201,6 +205,8 @@ mod cluster {
     /// A replica that was cut off for too long does not stand for election.
     pub(crate) mod validity_factor;
 
+    /// Who publishes, who listens, and what arrives.
+    mod messages;
     /// A load on slots that move.
     mod moving;
     /// What the steps look for.

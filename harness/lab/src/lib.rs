@@ -29,6 +29,7 @@ pub mod lab;
 pub mod observer;
 pub mod pool;
 pub mod prometheus;
+pub mod pubsub;
 pub mod reaper;
 pub mod record;
 pub mod secret;

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use lab_report::evidence::{At, Outcome, Write};
-use redis::RedisError;
+use redis::{FromRedisValue, RedisError};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -89,7 +89,11 @@ pub enum Through {
 }
 
 impl Through {
-    async fn ask(&self, command: &[&str]) -> Result<(), CallError> {
+    /// One operation.
+    ///
+    /// # Errors
+    /// It was refused, was not sent, or was not answered.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> Result<T, CallError> {
         match self {
             Self::Client(client) => client.ask(command).await,
             Self::Application(client) => client.ask(command).await.map_err(|error| CallError::of(&error)),
@@ -187,7 +191,8 @@ async fn write(hand: Arc<Hand>, mut stopped: watch::Receiver<bool>) -> Vec<Write
 }
 
 async fn one(hand: Arc<Hand>, sequence: u64, intended: At) -> Write {
-    let answer = hand.through.ask(&["SET", &hand.keys.key(sequence), &sequence.to_string()]).await;
+    let command = ["SET", &hand.keys.key(sequence), &sequence.to_string()];
+    let answer = hand.through.ask::<()>(&command).await;
     let done = hand.recorder.now();
     let write = match answer {
         Ok(()) => Write { sequence, intended, done, outcome: Outcome::Acknowledged, error: None },

@@ -2,10 +2,14 @@
 //!
 //! All instants are offsets on one monotonic clock that starts with the step.
 
+mod messages;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use messages::{End, Listened, Publish, Published, Received, Subscription, Traffic};
 
 use crate::ids::NodeId;
 

@@ -28,10 +28,18 @@ impl Owner {
     /// # Errors
     /// No node answers, or none has the slot, or whoever has it cannot be reached.
     pub(crate) async fn connect(&self, patience: Duration) -> Result<MultiplexedConnection, String> {
+        let owner = self.find(patience).await?;
+        self.reach(&owner, patience).await
+    }
+
+    /// The owner that the first node to answer names.
+    ///
+    /// # Errors
+    /// No node answers, or none has the slot.
+    pub(crate) async fn find(&self, patience: Duration) -> Result<Arc<Node>, String> {
         let asked = self.nodes.iter().map(|node| Box::pin(self.named_by(node, patience)));
         let named = timeout(patience, select_ok(asked)).await.map_err(|_| "no node answers")?;
-        let (owner, _) = named?;
-        self.reach(&owner, patience).await
+        Ok(named?.0)
     }
 
     async fn named_by(&self, node: &Node, patience: Duration) -> Result<Arc<Node>, String> {

@@ -29,6 +29,7 @@ use crate::{
     observer::Observer,
     pool::Pool,
     prometheus::Prometheus,
+    pubsub::{self, Channel, Publisher, Subscriber},
     record::Recorder,
     sentinel::SentinelGroup,
     session::News,
@@ -40,7 +41,7 @@ use crate::{
         sentinels::Sentinels,
     },
     wait::{self, Seen, TimedOut},
-    writer::Writer,
+    writer::{Through, Writer},
 };
 
 /// A step that cannot go on. What it has judged stands; what it has not is unknown.
@@ -240,6 +241,24 @@ impl Lab<Clusters> {
     /// A client of whoever has a slot, where it stands.
     pub fn client_of_slot(&self, slot: Slot, vantage: Vantage) -> Client {
         Client::of_owner(self.deployment.owner_of(slot, vantage))
+    }
+
+    /// Begins to publish on a channel, as the publisher with this number.
+    pub fn publisher(&self, number: u32, through: impl Into<Through>, channel: &Channel) -> Publisher {
+        Publisher::start(number, through, channel, &self.recorder)
+    }
+
+    /// Begins to listen to a channel, at this node first.
+    pub fn subscriber(&self, name: &str, at: &Arc<Node>, channel: &Channel) -> Subscriber {
+        let plan = pubsub::Plan {
+            name: name.to_owned(),
+            channel: channel.clone(),
+            at: Arc::clone(at),
+            nodes: self.deployment.members().to_vec(),
+            owner: self.deployment.owner_of(channel.slot(), Vantage::Host),
+            habits: self.application().listening,
+        };
+        Subscriber::start(plan, &self.recorder)
     }
 
     /// How the application goes about it.

@@ -86,6 +86,23 @@ pub struct Application {
     /// With no limit the `redis` crate's client (1.8.1) can stop for good while slots move: it begins to draw its
     /// map of the slots anew, and never ends (on a busy machine in four of five runs with 800 operations a second).
     pub at_once: usize,
+    /// How its subscribers look after their subscriptions.
+    pub listening: Listening,
+}
+
+/// How a subscriber looks after its subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listening {
+    /// It asks for a sign of life this often.
+    #[serde(with = "humantime_serde")]
+    pub ping: Duration,
+    /// It gives a node up that has not answered by then, be it a ping or an attempt to subscribe.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
+    /// Before each attempt to subscribe again it waits this long.
+    #[serde(with = "humantime_serde")]
+    pub pause: Duration,
 }
 
 /// How an application finds the slot of a key.
@@ -138,6 +155,17 @@ impl Default for Application {
             undeclared: "c".to_owned(),
             retries: 16,
             at_once: 16,
+            listening: Listening::default(),
+        }
+    }
+}
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self {
+            ping: Duration::from_millis(250),
+            patience: Duration::from_secs(1),
+            pause: Duration::from_millis(20),
         }
     }
 }

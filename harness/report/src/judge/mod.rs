@@ -10,11 +10,13 @@ mod election;
 mod failover;
 mod lag;
 mod loss;
+mod messages;
 mod metrics;
 mod minority;
 mod scaling;
 mod secrets;
 mod slots;
+mod subscriptions;
 mod syncs;
 
 use std::time::Duration;
@@ -26,11 +28,15 @@ pub use election::{Election, SentinelClocks};
 pub use failover::{Clocks, Failover};
 pub use lag::{Lags, lag_within};
 pub use loss::{Loss, loss, loss_reach};
+pub use messages::{
+    Account, Cause, Gap, Upheaval, all_acknowledged, at_most_once, complete, lost_only_while_away,
+};
 pub use metrics::{Window, dip, recorded, recovery};
 pub use minority::CutOff;
 pub use scaling::{balanced, none_lost};
 pub use secrets::{Page, kept};
 pub use slots::{ClusterClocks, SlotFailover, none_acknowledged, undisturbed};
+pub use subscriptions::{Habits, Notice, renewed};
 pub use syncs::{served, told};
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};

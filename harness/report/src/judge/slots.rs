@@ -11,6 +11,14 @@ use crate::{
 /// `clusterCron` runs ten times a second: once it notices, once it asks for votes.
 const CRON: Duration = Duration::from_millis(100);
 
+/// How long a promotion takes, to begin a formula with.
+macro_rules! promotion {
+    () => {
+        "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + scheduling"
+    };
+}
+pub(super) use promotion;
+
 /// The clocks of a cluster. All are configured or built in, not measured.
 #[derive(Debug, Clone, Copy)]
 pub struct ClusterClocks {
@@ -83,15 +91,18 @@ impl SlotFailover {
 
     /// From the fault to the replica being primary, after this many elections that failed.
     pub fn promotion(&self, clocks: &ClusterClocks, failed: u64) -> Judgement {
-        let limits = Limits {
+        Judgement::within(self.limits(clocks, failed), self.promoted.map(|at| at.since(self.began)))
+            .evidence(format!("{failed} failed elections"))
+    }
+
+    pub(super) fn limits(&self, clocks: &ClusterClocks, failed: u64) -> Limits {
+        Limits {
             what: "promoted",
             floor: clocks.node_timeout + clocks.election_delay,
             ceiling: clocks.latest_promotion(failed),
             resolution: self.uncertainty + clocks.observe_every * 2,
-            formula: "NT + delay … 1.5 × NT + min(NT / 2, 1 s) + 2 × delay + 2 ticks of 0.1 s + (max(4 × NT, 4 s) + 2 × delay) per failed election + scheduling",
-        };
-        Judgement::within(limits, self.promoted.map(|at| at.since(self.began)))
-            .evidence(format!("{failed} failed elections"))
+            formula: promotion!(),
+        }
     }
 }
 
