@@ -91,6 +91,7 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cross_slot::STEP,
     &cluster_replication::STEP,
     &slot_failover::STEP,
+    &own_clocks::STEP,
     &cluster_recovery::STEP,
     &scale_out::STEP,
     &scale_in::STEP,
@@ -107,6 +108,8 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &serial_failures::STEP,
     &twenty_crashes::STEP,
     &insurance_data::STEP,
+    &throughput::STEP,
+    &cluster_alerts::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

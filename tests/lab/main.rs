@@ -147,6 +147,8 @@ mod sentinel {
 mod cluster {
     /// Of two replicas the one with more of the data takes over.
     pub(crate) mod best_offset;
+    /// Whoever watches the nodes is told of what is wrong, and of nothing else.
+    pub(crate) mod cluster_alerts;
     /// Nodes that stand alone become a cluster.
     pub(crate) mod cluster_creation;
     /// A replica is told to take over from a healthy primary: gracefully, by force, and without asking anybody.
@@ -169,6 +171,8 @@ mod cluster {
     pub(crate) mod majority_lost;
     /// A primary that is cut off with a client stops, and the majority goes on.
     pub(crate) mod minority;
+    /// With a node timeout that nobody shortened, a shard is served again in the time that was promised.
+    pub(crate) mod own_clocks;
     /// What a cluster that is down may still be asked, where that is allowed.
     pub(crate) mod reads_when_down;
     /// A node that is asked for what another has says who has it.
@@ -185,6 +189,8 @@ mod cluster {
     pub(crate) mod sharding;
     /// One primary of three is lost, and its replica takes its slots.
     pub(crate) mod slot_failover;
+    /// Three shards carry a multiple of what one server does.
+    pub(crate) mod throughput;
     /// Twenty random crashes in a row, each looked into before the next.
     pub(crate) mod twenty_crashes;
     /// A replica that was cut off for too long does not stand for election.

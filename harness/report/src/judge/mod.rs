@@ -4,6 +4,7 @@
 //! where the evidence cannot show the claim either way.
 
 mod alerts;
+mod availability;
 mod clients;
 mod durability;
 mod election;
@@ -16,10 +17,12 @@ mod scaling;
 mod secrets;
 mod slots;
 mod syncs;
+mod throughput;
 
 use std::time::Duration;
 
-pub use alerts::{alone, quiet};
+pub use alerts::{alone, among, quiet};
+pub use availability::{Availability, Outage};
 pub use clients::{ClientClocks, Cost, Counted, round_trips};
 pub use durability::{Sync, brought_back};
 pub use election::{Election, SentinelClocks};
@@ -32,6 +35,7 @@ pub use scaling::{balanced, none_lost};
 pub use secrets::{Page, kept};
 pub use slots::{ClusterClocks, SlotFailover, undisturbed};
 pub use syncs::{served, told};
+pub use throughput::{Carried, Served, carries};
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};
 
