@@ -91,6 +91,7 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cross_slot::STEP,
     &cluster_replication::STEP,
     &slot_failover::STEP,
+    &own_clocks::STEP,
     &cluster_recovery::STEP,
     &returns_during_outage::STEP,
     &scale_out::STEP,
@@ -112,6 +113,8 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &insurance_data::STEP,
     &cluster_tls::STEP,
     &cluster_acl::STEP,
+    &throughput::STEP,
+    &cluster_alerts::STEP,
 ];
 
 /// A set-up that is wrong on purpose.

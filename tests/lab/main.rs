@@ -154,6 +154,8 @@ mod cluster {
     pub(crate) mod best_offset;
     /// Nobody does more in a cluster than they may, also after a failover, and no password gets out.
     pub(crate) mod cluster_acl;
+    /// Whoever watches the nodes is told of what is wrong, and of nothing else.
+    pub(crate) mod cluster_alerts;
     /// Nodes that stand alone become a cluster.
     pub(crate) mod cluster_creation;
     /// A replica is told to take over from a healthy primary: gracefully, by force, and without asking anybody.
@@ -178,6 +180,8 @@ mod cluster {
     pub(crate) mod majority_lost;
     /// A primary that is cut off with a client stops, and the majority goes on.
     pub(crate) mod minority;
+    /// With a node timeout that nobody shortened, a shard is served again in the time that was promised.
+    pub(crate) mod own_clocks;
     /// A primary is lost with the subscribers that it had.
     pub(crate) mod pubsub_failover;
     /// A slot moves with its sharded channel.
@@ -200,6 +204,8 @@ mod cluster {
     pub(crate) mod sharding;
     /// One primary of three is lost, and its replica takes its slots.
     pub(crate) mod slot_failover;
+    /// Three shards carry a multiple of what one server does.
+    pub(crate) mod throughput;
     /// Twenty random crashes in a row, each looked into before the next.
     pub(crate) mod twenty_crashes;
     /// A replica that was cut off for too long does not stand for election.

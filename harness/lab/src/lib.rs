@@ -26,6 +26,7 @@ pub mod info;
 pub mod insurance;
 pub mod interrupt;
 pub mod lab;
+pub mod load;
 pub mod observer;
 pub mod pool;
 pub mod prometheus;

@@ -22,8 +22,11 @@ use crate::{
     wait::{self, Seen, TimedOut},
 };
 
-/// The rules that are shipped.
-pub const RULES: &str = include_str!("../../../fixtures/alerts/redis.rules.yml");
+/// The rules that are shipped: those for every server, and those for the nodes of a cluster.
+pub const RULES: [&str; 2] = [
+    include_str!("../../../fixtures/alerts/redis.rules.yml"),
+    include_str!("../../../fixtures/alerts/cluster.rules.yml"),
+];
 
 /// The fields of `INFO` that the rules need, and what redis_exporter calls them.
 const METRICS: [(&str, &str); 6] = [
@@ -50,7 +53,7 @@ impl Prometheus {
     /// # Errors
     /// The rules cannot be evaluated.
     pub fn new(targets: &[Arc<Node>], changes: &BTreeMap<String, Change>) -> Result<Self, RulesError> {
-        let alerts = Mutex::new(Alerts::read(RULES, changes)?);
+        let alerts = Mutex::new(Alerts::read(&RULES, changes)?);
         Ok(Self { targets: targets.to_vec(), alerts })
     }
 
@@ -58,7 +61,12 @@ impl Prometheus {
     pub async fn scrape(&self) -> Firing {
         let scraped = join_all(self.targets.iter().map(|node| async {
             let info = node.info().await.ok();
-            series(node.id().as_str(), info.as_ref())
+            let mut scraped = series(node.id().as_str(), info.as_ref());
+            if info.is_some_and(|info| info.number("cluster_enabled") == Some(1)) {
+                let told = node.ask::<String>(&["CLUSTER", "INFO"]).await.unwrap_or_default();
+                scraped.extend(of_cluster(node.id().as_str(), &Info::parse(&told)));
+            }
+            scraped
         }));
         let scraped = scraped.await.concat();
         self.alerts.lock().expect("no panic while held").scraped(scraped)
@@ -111,13 +119,25 @@ fn series(instance: &str, info: Option<&Info>) -> Vec<Series> {
     figures.chain([of("redis_up", 1.0), of_role]).collect()
 }
 
+/// What it adds for a node of a cluster, from `CLUSTER INFO`.
+fn of_cluster(instance: &str, told: &Info) -> Vec<Series> {
+    let labels = Labels::from([("instance".to_owned(), instance.to_owned())]);
+    let state = told.get("cluster_state").map(|state| if state == "ok" { 1.0 } else { 0.0 });
+    let figures =
+        [("redis_cluster_state", state), ("redis_cluster_slots_ok", told.number("cluster_slots_ok"))];
+    let of = |(metric, value): (&str, Option<f64>)| {
+        Some(Series { metric: metric.to_owned(), labels: labels.clone(), value: value? })
+    };
+    figures.into_iter().filter_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_shipped_rules_can_be_evaluated() {
-        assert_eq!(Alerts::read(RULES, &BTreeMap::new()).unwrap().names().count(), 5);
+        assert_eq!(Alerts::read(&RULES, &BTreeMap::new()).unwrap().names().count(), 6);
     }
 
     #[test]
@@ -125,6 +145,13 @@ mod tests {
         let scraped = series("a", None);
         assert_eq!(scraped.len(), 1);
         assert_eq!((scraped[0].metric.as_str(), scraped[0].value), ("redis_up", 0.0));
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_tells_how_that_stands() {
+        let told = |text| of_cluster("a", &Info::parse(text)).iter().map(|of| of.value).collect::<Vec<_>>();
+        assert_eq!(told("cluster_state:ok\r\ncluster_slots_ok:16384\r\n"), [1.0, 16384.0]);
+        assert_eq!(told("cluster_state:fail\r\ncluster_slots_ok:10923\r\n"), [0.0, 10923.0]);
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn meaning(record: &StepRecord, node: &NodeId) -> &'static str {
 
 /// The redactions, in order: what contains a number goes before what is one.
 static REDACTIONS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-    const TABLE: [(&str, &str); 7] = [
+    const TABLE: [(&str, &str); 9] = [
         (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?", "[DATE]"),
         (r"\b(?:sha256:)?(?:[0-9a-f]{64}|[0-9a-f]{40})\b", "[DIGEST]"),
         (r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?:(?::|,port=| port )\d+)?", "[ADDRESS]"),
@@ -203,6 +203,8 @@ static REDACTIONS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
             "[ELAPSED]",
         ),
         (r"NUMBER ?(?:bytes?|[kMGKT]i?B|B|keys|ops|writes|commands|reads)(?:/s)\b", "[SIZE]"),
+        (r"NUMBER ?×", "[RATIO]"),
+        (r"NUMBER ?% of requests\b", "[SHARE] of requests"),
         (r"NUMBER ?(?:bytes?|[kMGKT]i?B|B)\b|(?P<offset>\boffset[=: ]+)NUMBER", "$offset[SIZE]"),
     ];
     // A figure, or a range of them before the unit: `1,320`, `0.5`, `0.5–1.5`.
@@ -234,6 +236,10 @@ mod tests {
     #[case("localhost:49153 refused", "localhost:[PORT] refused")]
     #[case("lag 128 bytes at 1,024 B/s and 250 keys/s", "lag [SIZE] at [SIZE] and [SIZE]")]
     #[case("offset=11842, used 7.6 MiB", "offset=[SIZE], used [SIZE]")]
+    #[case(
+        "2.6 ×; 97.12 % of requests, within 10 % of a share",
+        "[RATIO]; [SHARE] of requests, within 10 % of a share"
+    )]
     #[case("at 2026-01-02T03:04:05.123Z", "at [DATE]")]
     #[case("2 replicas of 3 nodes in 3 zones, 1 down", "2 replicas of 3 nodes in 3 zones, 1 down")]
     #[case(

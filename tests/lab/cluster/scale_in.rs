@@ -4,7 +4,7 @@ use failover_lab::{Clusters, Lab, StepError, cluster, docker::Node};
 use lab_report::judge::Judgement;
 
 use super::moving::{Load, all_kept, none_failed, shift};
-use crate::step::{Outcome, step};
+use crate::step::{Outcome, alike, step};
 
 step!("cluster", "scale-in", cluster(4).replicas(1), scale_in);
 
@@ -13,7 +13,8 @@ step!("cluster", "scale-in", cluster(4).replicas(1), scale_in);
 /// 1. A client that knows of clusters writes, to all slots and to some that will move.
 /// 2. The last shard's slots move to the other three.
 /// 3. All others forget its nodes: they are in no view.
-/// 4. No request failed, and nothing that was acknowledged is lost.
+/// 4. The nodes forget them as well, and their own names: nobody is left to bring them back.
+/// 5. No request failed, and nothing that was acknowledged is lost.
 async fn scale_in(lab: &mut Lab<Clusters>) -> Outcome {
     // 1. The load.
     let (gone, rest) = leaving(lab);
@@ -31,7 +32,7 @@ async fn scale_in(lab: &mut Lab<Clusters>) -> Outcome {
     lab.deployment().forget(&gone, &rest).await?;
     // They send clients on until the last of them knows better.
     let written = load.end().await;
-    lab.deployment().reset(&gone).await?;
+    let reset = lab.deployment().reset(&gone).await;
     let three = "three shards of six nodes, in every view";
     let observed = match lab.deployment().stands_of(&rest).await {
         Ok(()) => shards(lab, &rest).await?,
@@ -41,7 +42,12 @@ async fn scale_in(lab: &mut Lab<Clusters>) -> Outcome {
         return Ok(());
     }
 
-    // 4. The load's end.
+    // 4. For good.
+    let alone = for_good(lab, &gone).await?;
+    let evidence = reset.map_or_else(|refused| refused.to_string(), |()| "CLUSTER RESET HARD: OK".to_owned());
+    lab.check("scalein.for-good", Judgement::equal(ALONE, alone).evidence(evidence));
+
+    // 5. The load's end.
     let undisturbed = none_failed(lab, &written, began);
     lab.check("scalein.undisturbed", undisturbed);
     let kept = all_kept(lab, &written, &rest).await?;
@@ -56,6 +62,31 @@ fn leaving(lab: &Lab<Clusters>) -> (Vec<Arc<Node>>, Vec<Arc<Node>>) {
     let node = |index: usize| Arc::clone(&cluster.members()[index]);
     let (gone, rest): (Vec<usize>, Vec<usize>) = (0..cluster.members().len()).partition(of_last);
     (gone.into_iter().map(node).collect(), rest.into_iter().map(node).collect())
+}
+
+/// What a node that has left for good knows.
+const ALONE: &str = "nobody but itself, by a name that nobody has heard";
+
+/// What the nodes that left know of others, and how they call themselves.
+///
+/// For a minute nobody hears of a name that it was told to forget (`CLUSTER_BLACKLIST_TTL`). What is judged before
+/// that is over must not depend on it. It does not, where nobody knows the name any more: a node tells others of
+/// those that it knows itself (`clusterSendPing`), and listens only to such (`clusterProcessPacket`). So once it is
+/// in no view, only the node could make itself known, to somebody whom it remembers; and by a new name, which no
+/// minute would keep out.
+async fn for_good(lab: &Lab<Clusters>, gone: &[Arc<Node>]) -> Result<String, StepError> {
+    let mut seen = Vec::new();
+    for node in gone {
+        let view = lab.deployment().view(node).await?;
+        let named = view.myself().map(|myself| myself.id.as_str());
+        let knows = match (view.members().len(), named == Some(lab.deployment().name_of(node))) {
+            (1, false) => ALONE.to_owned(),
+            (1, true) => "nobody but itself, by its old name".to_owned(),
+            (others, _) => format!("{} others", others - 1),
+        };
+        seen.push((node.id().to_string(), knows));
+    }
+    Ok(alike(seen))
 }
 
 /// How many shards there are of how many nodes, once all views are the same.

@@ -56,7 +56,7 @@ async fn scale_out(lab: &mut Lab<Clusters>) -> Outcome {
 
     // 5. Shares.
     let owned = owned(lab, primary).await?;
-    lab.check("scaleout.balanced", balanced(&owned, 2.0));
+    lab.check("scaleout.balanced", balanced(&owned, "slots", 2.0));
 
     // 6. The replica.
     let apart = if primary.zone() == replica.zone() { "in the same zone" } else { "in another zone" };
@@ -97,10 +97,10 @@ async fn shards(lab: &Lab<Clusters>, nodes: &[Arc<Node>]) -> Result<String, Step
 }
 
 /// How many slots every primary has.
-async fn owned(lab: &Lab<Clusters>, any: &Node) -> Result<Vec<(NodeId, usize)>, StepError> {
+async fn owned(lab: &Lab<Clusters>, any: &Node) -> Result<Vec<(NodeId, u64)>, StepError> {
     let view = lab.deployment().view(any).await?;
     let named = |id: &str| lab.deployment().named(id).map(|node| node.id().clone());
-    Ok(view.shards().filter_map(|member| Some((named(&member.id)?, member.slots.len()))).collect())
+    Ok(view.shards().filter_map(|member| Some((named(&member.id)?, member.slots.len() as u64))).collect())
 }
 
 /// Whether a replica has as many keys as its primary, once it has acknowledged everything.

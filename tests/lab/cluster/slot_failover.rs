@@ -185,7 +185,11 @@ async fn tell(
 
 /// The clocks of a sound cluster, of the engine that it runs on.
 pub(super) fn clocks(lab: &Lab<Clusters>) -> ClusterClocks {
-    let node_timeout = (STEP.topology)().node_timeout;
+    clocks_with(lab, (STEP.topology)().node_timeout)
+}
+
+/// The same where the node timeout is another one.
+pub(super) fn clocks_with(lab: &Lab<Clusters>, node_timeout: Duration) -> ClusterClocks {
     let engine = lab.docker().engine();
     let delay = Duration::from_millis(500);
     let short = engine.family() == Family::Valkey && engine.version().major() >= 9;

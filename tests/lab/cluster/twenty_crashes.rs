@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use failover_lab::{
     Clusters, Lab, StepError,
-    client::Vantage,
+    client::{self, Vantage},
     cluster,
     docker::{FaultKind, Node},
     wait::{Seen, pass, scaled},
@@ -10,11 +10,11 @@ use failover_lab::{
 };
 use lab_report::{
     Slot,
-    evidence::{At, Write},
-    judge::{Judgement, Limits, loss, loss_reach, undisturbed},
+    evidence::{At, Outcome, Write},
+    judge::{Availability, Judgement, Limits, Outage, loss, loss_reach, undisturbed},
 };
 
-use super::seen::PATIENCE;
+use super::{seen::PATIENCE, slot_failover::clocks_with};
 use crate::step::{Outcome as Step, step};
 
 step!("cluster", "twenty-crashes", deployment(), twenty_crashes);
@@ -30,6 +30,8 @@ const STAGE: Duration = Duration::from_secs(20);
 /// A primary answers its client and feeds its replicas in one turn of its event loop, so what a crash loses is of
 /// that instant. This is how far behind a replica may be (`replica.lag`).
 const LAG: Duration = Duration::from_millis(100);
+/// The share of requests that such a cluster is promised to acknowledge whatever crashes, in per cent.
+const PROMISED: f64 = 99.99;
 
 /// Twenty random crashes in a row, each looked into before the next.
 ///
@@ -39,12 +41,14 @@ const LAG: Duration = Duration::from_millis(100);
 /// 2. Whoever is left sees one owner for each slot.
 /// 3. The node comes back, and the cluster stands.
 /// 4. The shards that kept their primary acknowledged every request.
-/// 5. What the others lost had been acknowledged in the instant of the crash.
+/// 5. A shard that lost its primary was without an answer for as long as a failover takes.
+/// 6. What it lost had been acknowledged in the instant of the crash.
 async fn twenty_crashes(lab: &mut Lab<Clusters>) -> Step {
     let all = lab.deployment().topology().crashes;
     let mut rounds = Vec::new();
     for number in 1..=all {
-        rounds.push(round(lab, number).await?);
+        let spared = rounds.iter().all(Round::spared_the_primaries);
+        rounds.push(round(lab, number, spared && number == all).await?);
         if rounds.last().is_some_and(|round| round.returned.is_err()) {
             break;
         }
@@ -72,9 +76,14 @@ async fn twenty_crashes(lab: &mut Lab<Clusters>) -> Step {
         .collect();
     lab.check("chaos.others-undisturbed", undisturbed("every request is acknowledged", &others));
 
-    // 5. The loss.
+    // 5. The others' outages.
+    let availability = availability(&rounds);
+    let clocks = clocks_with(lab, deployment().node_timeout);
+    lab.check("chaos.availability", availability.of_clocks(&clocks, PROMISED));
+
+    // 6. The loss.
     lab.check("chaos.loss", reach(&rounds));
-    tell(lab, &rounds);
+    tell(lab, &rounds, &availability);
     Ok(())
 }
 
@@ -86,6 +95,8 @@ struct Round {
     /// That the cluster stood again, likewise.
     returned: Result<(), String>,
     crashed: At,
+    /// Elections that nobody won.
+    failed: u64,
     /// What was written to each shard.
     loads: Vec<Load>,
 }
@@ -99,13 +110,23 @@ struct Load {
     found: BTreeSet<u64>,
 }
 
-/// 1. to 3., once.
-async fn round(lab: &mut Lab<Clusters>, number: u32) -> Result<Round, StepError> {
-    let nodes: Vec<Arc<Node>> =
-        lab.deployment().primaries().iter().chain(lab.deployment().replicas()).cloned().collect();
-    let victim = Arc::clone(&nodes[lab.rng().usize(..nodes.len())]);
+impl Round {
+    /// It was a replica that crashed.
+    fn spared_the_primaries(&self) -> bool {
+        self.loads.iter().all(|load| !load.hit)
+    }
+}
+
+/// 1. to 3., once. Where chance has spared the primaries for too long, one of them has to be the victim.
+async fn round(lab: &mut Lab<Clusters>, number: u32, a_primary: bool) -> Result<Round, StepError> {
+    let nodes = lab.deployment().members().to_vec();
+    let mut victim = Arc::clone(&nodes[lab.rng().usize(..nodes.len())]);
+    while a_primary && shard_of(lab, &victim).await?.is_none() {
+        victim = Arc::clone(&nodes[lab.rng().usize(..nodes.len())]);
+    }
     let moment = Duration::from_millis(lab.rng().u64(100..400));
     let shard = shard_of(lab, &victim).await?;
+    let before = lab.deployment().epoch(&nodes).await?;
     lab.doing(&format!("crash {number}: {}", victim.id()));
 
     let keys = keys(lab, number);
@@ -124,6 +145,7 @@ async fn round(lab: &mut Lab<Clusters>, number: u32) -> Result<Round, StepError>
     let left: Vec<Arc<Node>> = nodes.iter().filter(|node| node.id() != victim.id()).cloned().collect();
     let owned =
         lab.wait("every slot to have an owner", STAGE, async || owners(lab, &left, &victim).await).await;
+    let elections = lab.deployment().epoch(&left).await?.saturating_sub(before);
     lab.heal(fault).await?;
     let returned = match &owned {
         Ok(()) => lab.deployment().stands().await.map_err(|late| late.last_seen),
@@ -139,7 +161,8 @@ async fn round(lab: &mut Lab<Clusters>, number: u32) -> Result<Round, StepError>
         loads.push(Load { hit: Some(other) == shard, writes, found });
     }
     let owned = owned.map_err(|late| late.last_seen);
-    Ok(Round { victim: victim.id().to_string(), owned, returned, crashed, loads })
+    let failed = elections.saturating_sub(1);
+    Ok(Round { victim: victim.id().to_string(), owned, returned, crashed, failed, loads })
 }
 
 /// A slot of each shard, and keys in it that no other round has.
@@ -220,16 +243,33 @@ fn reach(rounds: &[Round]) -> Judgement {
     ))
 }
 
+/// What all clients were answered, and those of a shard that lost its primary in particular.
+fn availability(rounds: &[Round]) -> Availability {
+    let loads = || rounds.iter().flat_map(|round| round.loads.iter().map(move |load| (round, load)));
+    let acknowledged =
+        |load: &Load| load.writes.iter().filter(|write| write.outcome == Outcome::Acknowledged).count();
+    let outage = |(round, load): (&Round, &Load)| Outage {
+        refused: load.writes.len() - acknowledged(load),
+        failed: round.failed,
+    };
+    Availability {
+        shards: rounds.iter().map(|round| round.loads.len()).max().unwrap_or(0),
+        requests: loads().map(|(_, load)| load.writes.len()).sum(),
+        acknowledged: loads().map(|(_, load)| acknowledged(load)).sum(),
+        every: Writer::EVERY,
+        patience: client::PATIENCE,
+        outages: loads().filter(|(_, load)| load.hit).map(outage).collect(),
+    }
+}
+
 /// What it cost all clients, for those who were promised less.
-fn tell(lab: &mut Lab<Clusters>, rounds: &[Round]) {
-    let loads = || rounds.iter().flat_map(|round| &round.loads);
-    let all: usize = loads().map(|load| load.writes.len()).sum();
-    let total = loads()
-        .map(|load| loss(&load.writes, &load.found))
-        .fold((0, 0), |(acknowledged, lost), one| (acknowledged + one.acknowledged, lost + one.lost));
-    let (acknowledged, lost) = total;
-    let note = format!("{acknowledged} of {all} requests were acknowledged; often promised: 99.99 %");
-    lab.measure("availability", 100.0 * acknowledged as f64 / all.max(1) as f64, "%", &note);
+fn tell(lab: &mut Lab<Clusters>, rounds: &[Round], availability: &Availability) {
+    let loads = rounds.iter().flat_map(|round| &round.loads);
+    let lost: usize = loads.map(|load| loss(&load.writes, &load.found).lost).sum();
+    let Availability { acknowledged, requests, .. } = availability;
+    let note =
+        format!("{acknowledged} of {requests} requests were acknowledged; often promised: {PROMISED} %");
+    lab.measure("availability", availability.percent(), "%", &note);
     lab.measure("acknowledged writes lost", lost as f64, "writes", "often promised: none");
 }
 

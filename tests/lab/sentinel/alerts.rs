@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use failover_lab::{
-    Lab, Sentinels, StepError,
+    Lab, Sentinels, StepError, Topology,
     docker::{FaultKind, Node},
     prometheus::Prometheus,
     sentinels,
@@ -24,8 +24,9 @@ step!(
 
 const MEMORY: u64 = 32 << 20;
 const CLIENTS: u64 = 200;
-/// Far above what any condition takes to show, or to go: a replica asks for its primary once a second.
-const STAGE: Duration = Duration::from_secs(10);
+/// Far above what any condition takes to show, or to go: a replica asks for its primary once a second, and a node of
+/// a cluster is believed in again after twice the node timeout.
+const STAGE: Duration = Duration::from_secs(20);
 /// On Prometheus' clock: longer than any rule looks back, and than any condition has to hold.
 const QUIET: Duration = Duration::from_secs(10 * 60);
 
@@ -104,7 +105,7 @@ async fn alerts(lab: &mut Lab<Sentinels>) -> Outcome {
 
 /// What fires at each scrape until `alert` does, or for as long as it may take, and a while longer: whatever
 /// comes with it has its time, too.
-async fn fires(lab: &Lab<Sentinels>, watched: &Prometheus, alert: &str) -> Vec<Firing> {
+pub(crate) async fn fires<T: Topology>(lab: &Lab<T>, watched: &Prometheus, alert: &str) -> Vec<Firing> {
     lab.doing(&format!("waiting for {alert} to fire"));
     let mut seen = Vec::new();
     let wanted = |firing: &Firing| firing.iter().any(|(name, _)| name == alert);
@@ -115,7 +116,7 @@ async fn fires(lab: &Lab<Sentinels>, watched: &Prometheus, alert: &str) -> Vec<F
 }
 
 /// What fires at each scrape until nothing does, or for as long as it may take.
-async fn stops(lab: &Lab<Sentinels>, watched: &Prometheus) -> Vec<Firing> {
+pub(crate) async fn stops<T: Topology>(lab: &Lab<T>, watched: &Prometheus) -> Vec<Firing> {
     lab.doing("waiting for nothing to fire");
     let mut seen = Vec::new();
     let _ = watched.until("nothing to fire", STAGE, &mut seen, Firing::is_empty).await;

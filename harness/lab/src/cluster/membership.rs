@@ -101,14 +101,14 @@ impl ClusterGroup {
         Ok(())
     }
 
-    /// Makes nodes that were forgotten forget the others. Until then they send clients on with `MOVED`; after it
-    /// they answer `CLUSTERDOWN`, and have no map of the slots to give.
+    /// Makes nodes that were forgotten forget the others, and take another name. Until then they send clients on
+    /// with `MOVED`; after it they answer `CLUSTERDOWN`, and have no map of the slots to give.
     ///
     /// # Errors
     /// A node refused, or does not answer.
     pub async fn reset(&self, gone: &[Arc<Node>]) -> Result<(), NodeError> {
         for node in gone {
-            node.ask_within::<()>(&["CLUSTER", "RESET"], CHANGE).await?;
+            node.ask_within::<()>(&["CLUSTER", "RESET", "HARD"], CHANGE).await?;
         }
         Ok(())
     }

@@ -261,6 +261,14 @@ impl Lab<Clusters> {
         Subscriber::start(plan, &self.recorder)
     }
 
+    /// A Prometheus that watches the nodes, with the topology's rules.
+    ///
+    /// # Errors
+    /// The rules cannot be evaluated.
+    pub fn prometheus(&self) -> Result<Prometheus, RulesError> {
+        Prometheus::new(self.deployment.members(), &self.deployment.topology().alerts)
+    }
+
     /// How the application goes about it.
     pub fn application(&self) -> &clusters::Application {
         &self.deployment.topology().application

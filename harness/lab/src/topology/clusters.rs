@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lab_report::{
     NodeId,
+    alerts::Change,
     slots::{Slot, Slots, hashed},
 };
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub struct Clusters {
     pub crashes: u32,
     /// How node metrics are taken.
     pub monitor: Monitor,
+    /// Changes to the alerting rules, by the alert's name.
+    pub alerts: BTreeMap<String, Change>,
     /// Commands for nodes once the cluster is as it should be.
     pub after_boot: Vec<NodeCommand>,
     /// Commands that go on for as long as the step does.
@@ -88,6 +91,8 @@ pub struct Application {
     pub at_once: usize,
     /// How its subscribers look after their subscriptions.
     pub listening: Listening,
+    /// What it sends where it is to show how much servers carry.
+    pub load: Load,
 }
 
 /// How a subscriber looks after its subscription.
@@ -103,6 +108,22 @@ pub struct Listening {
     /// Before each attempt to subscribe again it waits this long.
     #[serde(with = "humantime_serde")]
     pub pause: Duration,
+}
+
+/// Commands that are sent as fast as they are answered: a `SET` of every key, again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// Keys, named as [`Application::many`] says.
+    pub keys: usize,
+    /// How many times each is set.
+    pub times: usize,
+    /// The length of a value, in bytes.
+    pub value: usize,
+    /// Commands in a round trip.
+    pub batch: usize,
+    /// Connections to all servers together.
+    pub connections: usize,
 }
 
 /// How an application finds the slot of a key.
@@ -156,6 +177,7 @@ impl Default for Application {
             retries: 16,
             at_once: 16,
             listening: Listening::default(),
+            load: Load::default(),
         }
     }
 }
@@ -167,6 +189,12 @@ impl Default for Listening {
             patience: Duration::from_secs(1),
             pause: Duration::from_millis(20),
         }
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { keys: 30_000, times: 4, value: 100, batch: 64, connections: 12 }
     }
 }
 
@@ -189,6 +217,7 @@ impl Default for Clusters {
             application: Application::default(),
             crashes: 20,
             monitor: Monitor { every: Duration::from_millis(250), ..Monitor::default() },
+            alerts: BTreeMap::new(),
             after_boot: Vec::new(),
             background: Vec::new(),
         }
@@ -205,6 +234,18 @@ impl Clusters {
     /// The same with this many nodes beside it that stand alone.
     pub fn spares(mut self, spares: u8) -> Self {
         self.spares = spares;
+        self
+    }
+
+    /// The same with a server beside it that belongs to no cluster, and as many more as a shard has replicas: what
+    /// a cluster is compared with.
+    pub fn beside_a_single_one(mut self) -> Self {
+        let first = self.nodes();
+        self.spares += self.replicas + 1;
+        for index in first..self.nodes() {
+            let own = self.node_config.entry(self.id_of(index).to_string()).or_default();
+            own.insert("cluster-enabled".to_owned(), "no".to_owned());
+        }
         self
     }
 

@@ -127,13 +127,16 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Reads a file of rules, with changes to some of them.
+    /// Reads files of rules, with changes to some of them.
     ///
     /// # Errors
-    /// It is none, or says something that is not evaluated here.
-    pub fn read(text: &str, changes: &BTreeMap<String, Change>) -> Result<Self, RulesError> {
-        let file: File = serde_saphyr::from_str(text).map_err(Box::new)?;
-        let written: Vec<Written> = file.groups.into_iter().flat_map(|group| group.rules).collect();
+    /// One is none, or says something that is not evaluated here.
+    pub fn read(files: &[&str], changes: &BTreeMap<String, Change>) -> Result<Self, RulesError> {
+        let mut written: Vec<Written> = Vec::new();
+        for text in files {
+            let file: File = serde_saphyr::from_str(text).map_err(Box::new)?;
+            written.extend(file.groups.into_iter().flat_map(|group| group.rules));
+        }
         if let Some(name) = changes.keys().find(|name| !written.iter().any(|rule| &rule.alert == *name)) {
             return Err(RulesError::NoSuchAlert(name.clone()));
         }

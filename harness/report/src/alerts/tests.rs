@@ -5,12 +5,12 @@ use super::*;
 const RULES: &str = include_str!("../../../../fixtures/alerts/redis.rules.yml");
 
 fn shipped() -> Alerts {
-    Alerts::read(RULES, &BTreeMap::new()).unwrap()
+    Alerts::read(&[RULES], &BTreeMap::new()).unwrap()
 }
 
 fn of(expr: &str, hold: &str) -> Result<Alerts, RulesError> {
     let text = format!("groups: [{{name: g, rules: [{{alert: A, expr: '{expr}', for: {hold}}}]}}]");
-    Alerts::read(&text, &BTreeMap::new())
+    Alerts::read(&[&text], &BTreeMap::new())
 }
 
 fn series(metric: &str, role: Option<&str>, value: f64) -> Series {
@@ -119,6 +119,6 @@ fn what_is_not_evaluated_is_an_error(#[case] expr: &str) {
 fn what_is_wrong_is_named() {
     assert!(matches!(of("m >", "0s"), Err(RulesError::Syntax { .. })));
     let changes = BTreeMap::from([("Nobody".to_owned(), Change::default())]);
-    assert!(matches!(Alerts::read(RULES, &changes), Err(RulesError::NoSuchAlert(_))));
-    assert!(matches!(Alerts::read("groups: 3", &BTreeMap::new()), Err(RulesError::File(_))));
+    assert!(matches!(Alerts::read(&[RULES], &changes), Err(RulesError::NoSuchAlert(_))));
+    assert!(matches!(Alerts::read(&["groups: 3"], &BTreeMap::new()), Err(RulesError::File(_))));
 }

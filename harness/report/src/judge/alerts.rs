@@ -18,10 +18,19 @@ pub fn quiet(seen: &[Firing]) -> Judgement {
 
 /// While its condition was true `alert` fired; afterwards it stopped; nothing else fired at any scrape.
 pub fn alone(alert: &str, during: &[Firing], after: &[Firing]) -> Judgement {
-    let expected = format!("{alert} fires, nothing else does, and it stops");
+    among(alert, &[], during, after)
+}
+
+/// The same where the conditions of `others` may have become true with its own: afterwards nothing fires.
+pub fn among(alert: &str, others: &[&str], during: &[Firing], after: &[Firing]) -> Judgement {
+    let expected = match others {
+        [] => format!("{alert} fires, nothing else does, and it stops"),
+        others => format!("{alert} fires, nothing else but {} does, and it stops", others.join(" and ")),
+    };
     let both = [during, after].concat();
     let fired = during.iter().any(|firing| firing.iter().any(|(name, _)| name == alert));
-    let others: BTreeSet<&str> = names(&both).into_iter().filter(|name| *name != alert).collect();
+    let known = |name: &str| name == alert || others.contains(&name);
+    let others: BTreeSet<&str> = names(&both).into_iter().filter(|name| !known(name)).collect();
     let stopped = after.last().is_some_and(|firing| firing.is_empty());
     let observed = match (fired, others.is_empty(), stopped) {
         (true, true, true) => expected.clone(),
@@ -78,6 +87,16 @@ mod tests {
     #[case::not_looked_at("A", "", Verdict::Fail)]
     fn an_alert_is_alone(#[case] during: &str, #[case] after: &str, #[case] verdict: Verdict) {
         assert_eq!(alone("A", &scrapes(during), &scrapes(after)).verdict, verdict);
+    }
+
+    #[rstest]
+    #[case::with_what_comes_with_it(". B A+B", "A B .", Verdict::Pass)]
+    #[case::without_it("A", ".", Verdict::Pass)]
+    #[case::only_what_comes_with_it("B", ".", Verdict::Fail)]
+    #[case::that_does_not_stop("A+B", "B", Verdict::Fail)]
+    #[case::with_another("A+B+C", ".", Verdict::Fail)]
+    fn an_alert_has_company(#[case] during: &str, #[case] after: &str, #[case] verdict: Verdict) {
+        assert_eq!(among("A", &["B"], &scrapes(during), &scrapes(after)).verdict, verdict);
     }
 
     #[test]

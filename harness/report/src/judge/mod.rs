@@ -4,6 +4,7 @@
 //! where the evidence cannot show the claim either way.
 
 mod alerts;
+mod availability;
 mod clients;
 mod durability;
 mod election;
@@ -18,10 +19,12 @@ mod secrets;
 mod slots;
 mod subscriptions;
 mod syncs;
+mod throughput;
 
 use std::time::Duration;
 
-pub use alerts::{alone, quiet};
+pub use alerts::{alone, among, quiet};
+pub use availability::{Availability, Outage};
 pub use clients::{ClientClocks, Cost, Counted, round_trips};
 pub use durability::{Sync, brought_back};
 pub use election::{Election, SentinelClocks};
@@ -38,6 +41,7 @@ pub use secrets::{Page, kept};
 pub use slots::{ClusterClocks, SlotFailover, none_acknowledged, undisturbed};
 pub use subscriptions::{Habits, Notice, renewed};
 pub use syncs::{served, told};
+pub use throughput::{Carried, Served, carries};
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};
 

@@ -1,4 +1,4 @@
-//! Slots that move: whether their shares are even, and whether anything was left on the way.
+//! Shards that share slots, and a load: whether evenly, and whether anything was left on the way.
 
 use super::{Judgement, Loss};
 use crate::ids::NodeId;
@@ -15,23 +15,23 @@ pub fn none_lost(losses: &[Loss]) -> Judgement {
     }
 }
 
-/// Every primary's number of slots is within this many per cent of an even share.
-pub fn balanced(owned: &[(NodeId, usize)], percent: f64) -> Judgement {
+/// Every primary's part of `what`, `slots` or another thing to count, is within this many per cent of an even share.
+pub fn balanced(parts: &[(NodeId, u64)], what: &str, percent: f64) -> Judgement {
     let expected = format!("every primary within {percent} % of an even share");
-    let all: usize = owned.iter().map(|(_, slots)| slots).sum();
+    let all: u64 = parts.iter().map(|(_, part)| part).sum();
     if all == 0 {
-        return Judgement::unknown(expected, "nobody has slots");
+        return Judgement::unknown(expected, format!("nobody has {what}"));
     }
-    let even = all as f64 / owned.len() as f64;
-    let off = |slots: usize| (slots as f64 / even - 1.0) * 100.0;
-    let uneven: Vec<String> = (owned.iter().filter(|(_, slots)| off(*slots).abs() > percent))
-        .map(|(node, slots)| format!("{node}: {:+.0} %", off(*slots)))
+    let even = all as f64 / parts.len() as f64;
+    let off = |part: u64| (part as f64 / even - 1.0) * 100.0;
+    let uneven: Vec<String> = (parts.iter().filter(|(_, part)| off(*part).abs() > percent))
+        .map(|(node, part)| format!("{node}: {:+.0} %", off(*part)))
         .collect();
     let observed = if uneven.is_empty() { expected.clone() } else { uneven.join(", ") };
     let judgement = Judgement::equal(expected, observed);
-    owned
+    parts
         .iter()
-        .fold(judgement, |judgement, (node, slots)| judgement.evidence(format!("{node}: {slots} slots")))
+        .fold(judgement, |judgement, (node, part)| judgement.evidence(format!("{node}: {part} {what}")))
 }
 
 #[cfg(test)]
@@ -47,9 +47,9 @@ mod tests {
     #[case::beyond_it(&[979, 1021, 1000], Verdict::Fail)]
     #[case::one_has_nothing(&[5461, 5462, 5461, 0], Verdict::Fail)]
     #[case::nobody_has_any(&[0, 0], Verdict::Unknown)]
-    fn shares_are_even(#[case] slots: &[usize], #[case] verdict: Verdict) {
+    fn shares_are_even(#[case] slots: &[u64], #[case] verdict: Verdict) {
         let owned: Vec<_> = slots.iter().map(|slots| (NodeId::from("lab-0001-001"), *slots)).collect();
-        assert_eq!(balanced(&owned, 2.0).verdict, verdict);
+        assert_eq!(balanced(&owned, "slots", 2.0).verdict, verdict);
     }
 
     #[rstest]

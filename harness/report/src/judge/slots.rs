@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Judgement, Limits};
+use super::{Judgement, Limits, seconds};
 use crate::{
     evidence::{At, Outcome, Role, RoleChange, Timeline, Write},
     ids::NodeId,
@@ -10,6 +10,11 @@ use crate::{
 
 /// `clusterCron` runs ten times a second: once it notices, once it asks for votes.
 const CRON: Duration = Duration::from_millis(100);
+/// A node says what it holds of others at least this often, or every NT / 2 if that is shorter: `clusterCron`
+/// pings one of five random nodes a second.
+const GOSSIP: Duration = Duration::from_secs(1);
+/// `cluster-node-timeout` where nobody sets it (`CLUSTER_DEFAULT_NODE_TIMEOUT`).
+const DEFAULT_NODE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a promotion takes, to begin a formula with.
 macro_rules! promotion {
@@ -34,22 +39,38 @@ pub struct ClusterClocks {
 }
 
 impl ClusterClocks {
-    /// A replica that is elected at all, after this many elections that failed, is primary this long after its
-    /// primary was lost.
+    /// The soonest that a replica is primary after its primary is lost.
     ///
-    /// A node is failing when it has not answered for NT; it was last asked up to NT / 2 ago. A majority says
-    /// so in its gossip, within NT / 2 or a second. An election that nobody won is tried again after four
-    /// NT, or 4 s (`auth_retry_time`).
+    /// A node is failing when it has not answered for NT, and the replica waits before it stands for election.
+    pub(super) fn soonest_promotion(&self) -> Duration {
+        self.node_timeout + self.election_delay
+    }
+
+    /// The latest, if it is elected at all, after this many elections that failed.
+    ///
+    /// The lost node was last asked up to NT / 2 ago. A majority says so in its gossip, within NT / 2 or a
+    /// second.
     pub fn latest_promotion(&self, failed: u64) -> Duration {
-        let Self { node_timeout, election_delay, scheduling, .. } = *self;
-        let gossip = (node_timeout / 2).min(Duration::from_secs(1));
-        let retry = (node_timeout * 4).max(Duration::from_secs(4)) + election_delay * 2;
-        node_timeout * 3 / 2
-            + gossip
-            + election_delay * 2
-            + CRON * 2
-            + retry * u32::try_from(failed).unwrap_or(u32::MAX)
-            + scheduling
+        let gossip = (self.node_timeout / 2).min(GOSSIP);
+        self.node_timeout * 3 / 2 + gossip + self.voting() + self.retries(failed)
+    }
+
+    /// What this many elections cost that nobody won: each is tried again after four NT, or 4 s
+    /// (`auth_retry_time`).
+    pub(super) fn retries(&self, failed: u64) -> Duration {
+        let retry = (self.node_timeout * 4).max(Duration::from_secs(4)) + self.election_delay * 2;
+        retry * u32::try_from(failed).unwrap_or(u32::MAX)
+    }
+
+    /// The longest node timeout with which a replica is primary within `promise`, if its first election succeeds:
+    /// [`Self::latest_promotion`], solved for NT.
+    fn longest_timeout_for(&self, promise: Duration) -> Duration {
+        promise.saturating_sub(GOSSIP + self.voting()) * 2 / 3
+    }
+
+    /// From a majority's knowing to the votes.
+    fn voting(&self) -> Duration {
+        self.election_delay * 2 + CRON * 2 + self.scheduling
     }
 }
 
@@ -98,11 +119,43 @@ impl SlotFailover {
     pub(super) fn limits(&self, clocks: &ClusterClocks, failed: u64) -> Limits {
         Limits {
             what: "promoted",
-            floor: clocks.node_timeout + clocks.election_delay,
+            floor: clocks.soonest_promotion(),
             ceiling: clocks.latest_promotion(failed),
             resolution: self.uncertainty + clocks.observe_every * 2,
             formula: promotion!(),
         }
+    }
+
+    /// From the fault to the first of `writes`, the lost shard's, that is acknowledged again, against what was
+    /// `promised`. An election that nobody won is no part of the promise.
+    pub fn kept(
+        &self,
+        clocks: &ClusterClocks,
+        failed: u64,
+        promised: Duration,
+        writes: &[Write],
+    ) -> Judgement {
+        let limits = Limits {
+            what: "acknowledged again",
+            floor: clocks.soonest_promotion(),
+            ceiling: promised + clocks.retries(failed),
+            resolution: self.uncertainty,
+            formula: "NT + delay … what was promised + (max(4 × NT, 4 s) + 2 × delay) per failed election",
+        };
+        let lost = At(self.began.0 + self.uncertainty);
+        let again = |write: &&Write| write.outcome == Outcome::Acknowledged && write.intended >= lost;
+        let again = writes.iter().filter(again).map(|write| write.done).min();
+        let (soonest, latest) =
+            (seconds(clocks.soonest_promotion()), seconds(clocks.latest_promotion(failed)));
+        Judgement::within(limits, again.map(|at| at.since(self.began)))
+            .evidence(format!("{failed} failed elections"))
+            .evidence(format!("by its clocks a replica is primary after {soonest} to {latest}"))
+            .evidence(format!(
+                "a cluster-node-timeout of up to {} keeps the promise; with the default of {} it takes {} at least",
+                seconds(clocks.longest_timeout_for(promised)),
+                seconds(DEFAULT_NODE_TIMEOUT),
+                seconds(DEFAULT_NODE_TIMEOUT + clocks.election_delay),
+            ))
     }
 }
 
@@ -213,6 +266,32 @@ mod tests {
         let writes: Vec<Write> =
             (0..).zip(errors).map(|(sequence, error)| write(sequence, outcome(*error), *error)).collect();
         assert_eq!(none_acknowledged("none", &writes).verdict, verdict);
+    }
+
+    /// A fault at 1 s, and a client that is answered again this long after it.
+    #[rstest]
+    #[case::in_time(Some(15_000), 0, Verdict::Pass)]
+    #[case::too_late(Some(15_001), 0, Verdict::Fail)]
+    #[case::sooner_than_anybody_could(Some(2_499), 0, Verdict::Fail)]
+    #[case::after_an_election_that_failed(Some(24_000), 1, Verdict::Pass)]
+    #[case::never(None, 0, Verdict::Fail)]
+    fn a_promise_is_kept_or_not(#[case] again: Option<u64>, #[case] failed: u64, #[case] verdict: Verdict) {
+        let failover = SlotFailover::read(&timeline(3_000), &"lab-0001-001".into()).unwrap();
+        let write = |millis| Write { done: at(millis), ..write(millis, Outcome::Acknowledged, None) };
+        let refused = Write { outcome: Outcome::Failed, ..write(1_500) };
+        let writes: Vec<_> =
+            [write(999), refused].into_iter().chain(again.map(|ms| write(1_000 + ms))).collect();
+        let judged = failover.kept(&CLOCKS, failed, Duration::from_secs(15), &writes);
+        assert_eq!(judged.verdict, verdict, "{judged:?}");
+    }
+
+    #[test]
+    fn the_longest_timeout_keeps_the_promise_and_a_longer_one_does_not() {
+        let promise = Duration::from_secs(15);
+        let longest = CLOCKS.longest_timeout_for(promise);
+        let latest = |node_timeout| ClusterClocks { node_timeout, ..CLOCKS }.latest_promotion(0);
+        assert!(latest(longest) <= promise, "{longest:?}");
+        assert!(latest(longest + Duration::from_millis(1)) > promise, "{longest:?}");
     }
 
     #[test]

@@ -1,0 +1,125 @@
+//! How much servers carry: by the clock on the wall, and by what they use of their processors.
+//!
+//! The first is a figure of one machine in one minute: whoever else wants its processors, the load generator
+//! among them, takes from it. The second can be judged anywhere, since a server that waits for a processor uses
+//! none. It says what servers are good for that have a processor each, and nothing of networks and disks.
+
+use std::time::Duration;
+
+use super::Judgement;
+use crate::ids::NodeId;
+
+/// What a load came to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Carried {
+    /// From the first command sent to the last one answered.
+    pub took: Duration,
+    /// By whom it was carried.
+    pub by: Vec<Served>,
+}
+
+/// One server's part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Served {
+    /// Which server.
+    pub node: NodeId,
+    /// Commands that it has counted.
+    pub commands: u64,
+    /// What its main thread, which carries commands out, used of a processor.
+    pub used: Duration,
+}
+
+impl Carried {
+    /// Commands a second, on this machine as it was.
+    pub fn rate(&self) -> f64 {
+        per_second(self.commands(), self.took)
+    }
+
+    /// Commands a second with a processor to each server: the load is carried when the busiest is done.
+    pub fn capacity(&self) -> f64 {
+        per_second(self.commands(), self.by.iter().map(|server| server.used).max().unwrap_or_default())
+    }
+
+    fn commands(&self) -> u64 {
+        self.by.iter().map(|server| server.commands).sum()
+    }
+}
+
+/// With a processor to each of its servers a cluster carries `promised` commands a second. What this machine made
+/// of it, and of a single server with the same load, is told beside that.
+pub fn carries(promised: u32, cluster: &Carried, single: &Carried) -> Judgement {
+    let expected = format!("{} or more, with a processor to each server", shown(promised.into()));
+    let (capacity, here, alone) = (cluster.capacity(), cluster.rate(), single.rate());
+    if capacity == 0.0 || alone == 0.0 {
+        return Judgement::unknown(expected, "nothing was carried");
+    }
+    let observed = format!(
+        "{}; on this machine {}, and a single server {}: {:.1} ×",
+        shown(capacity),
+        shown(here),
+        shown(alone),
+        here / alone
+    );
+    let judged = Judgement::of(capacity >= promised.into(), expected, observed);
+    let ms = |length: Duration| length.as_secs_f64() * 1000.0;
+    let told = |judged: Judgement, Served { node, commands, used }: &Served| {
+        judged.evidence(format!("{node}: {commands} commands, {:.0} ms of a processor", ms(*used)))
+    };
+    cluster.by.iter().chain(&single.by).fold(judged, told)
+}
+
+fn per_second(commands: u64, length: Duration) -> f64 {
+    if length.is_zero() { 0.0 } else { commands as f64 / length.as_secs_f64() }
+}
+
+/// `512,000 ops/s`: three digits are all that such a figure can carry.
+fn shown(rate: f64) -> String {
+    let digits = rate.max(1.0).log10().floor() as i32;
+    let unit = 10_f64.powi((digits - 2).max(0));
+    format!("{} ops/s", grouped(((rate / unit).round() * unit) as u64))
+}
+
+fn grouped(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::verdict::Verdict;
+
+    /// Servers that carried a hundred thousand commands each, and what they used for it.
+    fn carried(took: u64, used: &[u64]) -> Carried {
+        let ms = Duration::from_millis;
+        let served = |used: &u64| Served { node: "a".into(), commands: 100_000, used: ms(*used) };
+        Carried { took: ms(took), by: used.iter().map(served).collect() }
+    }
+
+    #[rstest]
+    #[case::on_an_idle_machine(700, &[200, 210, 190], Verdict::Pass)]
+    #[case::on_a_busy_one(30_000, &[200, 210, 190], Verdict::Pass)]
+    #[case::by_servers_that_need_too_much(4_000, &[2_900, 3_100, 3_000], Verdict::Fail)]
+    #[case::by_servers_that_do_not_tell(700, &[0, 0, 0], Verdict::Unknown)]
+    fn who_waits_for_a_processor_uses_none(
+        #[case] took: u64,
+        #[case] used: &[u64],
+        #[case] verdict: Verdict,
+    ) {
+        assert_eq!(carries(100_000, &carried(took, used), &carried(took, &[600])).verdict, verdict);
+    }
+
+    #[test]
+    fn figures_have_three_digits_and_stand_side_by_side() {
+        let judged = carries(100_000, &carried(1_234, &[190, 210, 200]), &carried(500, &[480]));
+        assert_eq!(judged.expected, "100,000 ops/s or more, with a processor to each server");
+        assert_eq!(
+            judged.observed,
+            "1,430,000 ops/s; on this machine 243,000 ops/s, and a single server 200,000 ops/s: 1.2 ×"
+        );
+    }
+}
