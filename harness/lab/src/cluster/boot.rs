@@ -131,6 +131,9 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
     let shards = usize::from(topology.primaries);
     // As the primaries find it.
     let swapped = topology.replicas > 0 && topology.place_of(index) == 0;
+    // A replica starts when the primaries have taken over, one after the other, each with an epoch of its own. Redis
+    // 8.0 takes the replica's word for its primary's epoch (`clusterProcessPacket`), though it knows of a larger one.
+    let taken = if topology.place_of(index) > 0 { shards } else { 0 };
     // Since 7.2 a shard has a name, too: any 40 digits. A node that is not told makes one up, and Valkey 8.1 takes
     // primary and replica to be of different shards until they have agreed.
     let named = topology.formed && site.docker.engine().version() >= Version::new(7, 2);
@@ -149,7 +152,7 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
         let myself = if other == index { "myself," } else { "" };
         // A replica has none of its own. One that equals the largest would not grow when it takes over
         // (`clusterBumpConfigEpochWithoutConsensus`).
-        let epoch = if formed && begins_as_primary { shard + 1 } else { 0 };
+        let epoch = if formed && begins_as_primary { taken + shard + 1 } else { 0 };
         // A node that stands alone is a shard of its own.
         let of = if formed { shard } else { other };
         let shard = if named { format!(",,shard-id={}", names[of]) } else { String::new() };
@@ -161,7 +164,7 @@ fn nodes_conf(topology: &Clusters, site: &Site, names: &[String], index: usize) 
     };
     let formed = topology.formed && index < topology.members();
     let known = if formed { 0..topology.members() } else { index..index + 1 };
-    let epoch = if formed { shards } else { 0 };
+    let epoch = if formed { taken + shards } else { 0 };
     known.map(line).collect::<String>() + &format!("vars currentEpoch {epoch} lastVoteEpoch 0\n")
 }
 
