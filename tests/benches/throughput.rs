@@ -30,7 +30,7 @@ type Round = (Carried, Carried);
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     // Without replicas on either side: they would want processors, too.
-    let measured = with_group(cluster(3).beside_a_single_one(), None, async |lab| {
+    let measured = with_group(cluster(3).replicas(0).beside_a_single_one(), None, async |lab| {
         let mut measured = Vec::new();
         for (batch, times) in BATCHES {
             let load = Load { batch, times, connections: CONNECTIONS, ..Load::default() };

@@ -20,8 +20,8 @@ const PROMISED: u32 = 100_000;
 /// Three shards share a load evenly, and are good for more than they are promised to carry.
 ///
 /// How many commands a second they carry depends on the machine, and on what else it does: a figure, beside that
-/// of a single server. What holds on every machine is how many commands each server counts, and how long its main
-/// thread was at work: it needs no processor while it waits for one.
+/// of a single server. What can be judged on every machine is how many commands each server counts, and what they
+/// used of its processor. That varies by two, and what was promised leaves room for ten.
 ///
 /// 1. A server beside the cluster gets a replica, as each of the shards has one.
 /// 2. The same load for both: every command is carried out by whoever it was sent to.

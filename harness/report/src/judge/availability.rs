@@ -53,7 +53,7 @@ impl Availability {
         let latest: Duration = self.outages.iter().map(|outage| clocks.latest_promotion(outage.failed)).sum();
         let outage = self.every * u32::try_from(refused).unwrap_or(u32::MAX) / crashes;
         let limits = Limits {
-            what: "a shard is without an answer",
+            what: "answered again",
             floor: clocks.soonest_promotion().saturating_sub(self.patience),
             ceiling: latest / crashes + self.patience * 2,
             resolution: self.every,
