@@ -26,6 +26,8 @@
 //! In a binary [format] that is written as the run goes, and that is good to the last whole block wherever it was cut
 //! off; and as JSON [lines], which say the same.
 
+pub mod action;
+mod describe;
 pub mod format;
 pub mod history;
 pub mod judge;
@@ -37,9 +39,10 @@ pub mod operation;
 pub mod outcome;
 pub mod time;
 
+pub use action::Action;
 pub use history::{Ending, History};
 pub use names::{Client, Names, Node, Object, Process};
 pub use note::{Event, Header, Note};
-pub use operation::{Action, Operation, Timing, Value};
+pub use operation::{Operation, Timing, Value};
 pub use outcome::{Doubt, Outcome, Refusal};
 pub use time::{Length, Moment};

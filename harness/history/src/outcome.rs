@@ -55,6 +55,11 @@ macro_rules! words {
                 self as u8
             }
 
+            /// Its word in JSON.
+            pub fn word(self) -> String {
+                serde_json::to_string(&self).expect("a word").trim_matches('"').to_owned()
+            }
+
             /// The one with this number.
             pub fn of_number(number: u8) -> Option<Self> {
                 Self::ALL.get(usize::from(number)).copied()

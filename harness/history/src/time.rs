@@ -81,9 +81,9 @@ impl fmt::Display for Length {
         let micros = self.0 as f64;
         f.pad(&match self.0 {
             0 => "0 ms".to_owned(),
-            ..1_000 => format!("{micros:.0} µs"),
-            ..100_000 => format!("{:.1} ms", micros / 1e3),
-            ..1_000_000 => format!("{:.0} ms", micros / 1e3),
+            1..1_000 => format!("{micros:.0} µs"),
+            1_000..100_000 => format!("{:.1} ms", micros / 1e3),
+            100_000..1_000_000 => format!("{:.0} ms", micros / 1e3),
             _ => format!("{:.2} s", micros / 1e6),
         })
     }

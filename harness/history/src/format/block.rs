@@ -14,11 +14,10 @@ pub const PREAMBLE: usize = 16;
 pub const BLOCK: usize = 20;
 
 /// Sixteen bytes at a time: one at a time, the checksum would cost more than everything else.
-const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
+static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
 
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
-    static TABLE: Crc<u32, Table<16>> = CRC;
-    TABLE.checksum(bytes)
+    CRC.checksum(bytes)
 }
 
 /// What a block holds.

@@ -31,9 +31,11 @@
 //!   names of each sort are numbered from 0 through the whole file, in the order in which they come. No name
 //!   comes twice.
 //! - **Notes**: JSON, an array of [`Note`](crate::Note)s.
-//! - **Lists**: what reads of whole sets and streams found, one list after the other: its length in values (four
-//!   bytes), then its values, each a sequence number (four bytes) and a writer (four bytes). Lists are numbered
-//!   from 0 through the whole file.
+//! - **Lists**: what reads of whole sets and streams found, one list after the other: its length, then its values,
+//!   each a writer and a distance. All of these are LEB128 numbers: seven bits a byte, the lowest first, and the
+//!   highest bit of a byte says that another one follows. A distance is from the sequence number before to this
+//!   one, from 0 for the first, and zigzag: 0, 1, 2, 3, … are 0, −1, 1, −2, … Lists are numbered from 0 through
+//!   the whole file.
 //! - **Operations**: records of 36 bytes. Those of one process are in the order in which they were done; those
 //!   of several may come in any order. A record refers to names and lists of earlier blocks only.
 //! - **End**: empty.
@@ -47,7 +49,7 @@
 //! | 16–19 | the process: a client's number × 2²⁴ + the worker |
 //! | 20–23 | the object's number |
 //! | 24–25 | the node's number, or 65535 if nobody knows where it went |
-//! | 26 | what was done: the number of a [`Kind`](crate::operation::Kind), from 0 in the order of its documentation |
+//! | 26 | what was done: the number of a [`Kind`](crate::action::Kind), from 0 in the order of its documentation |
 //! | 27 | what became of it: 0 done; 1 done, and there was nothing (only `Read`); 64 + the number of a [`Refusal`](crate::outcome::Refusal); 128 + the number of a [`Doubt`](crate::outcome::Doubt) |
 //! | 28–35 | the slot |
 //!
@@ -79,6 +81,7 @@
 //! ```
 
 mod block;
+mod list;
 mod reader;
 mod record;
 mod writer;

@@ -5,13 +5,14 @@ use std::io::{self, Read};
 use super::{
     Damage, ReadError,
     block::{BLOCK, Head, Kind, PREAMBLE, check_preamble, checksum},
+    list,
     record::{Known, RECORD, decode},
 };
 use crate::{
     history::{Ending, History},
     names::Names,
     note::Header,
-    operation::{Operation, Value},
+    operation::Operation,
 };
 
 /// Reads a history, one block of operations after the other.
@@ -133,7 +134,7 @@ impl<R: Read> Reader<R> {
             kind if kind == Kind::Lists as u32 => {
                 let mut rest = &self.payload[..];
                 while !rest.is_empty() {
-                    history.lists.push(list(&mut rest).ok_or(Damage::Remainder)?);
+                    history.lists.push(list::decode(&mut rest).ok_or(Damage::Remainder)?);
                 }
             }
             kind => return Err(Damage::Kind(kind)),
@@ -243,14 +244,4 @@ fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(there)
-}
-
-/// Takes a list off the front of `rest`.
-fn list(rest: &mut &[u8]) -> Option<Box<[Value]>> {
-    let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
-    let (length, after) = rest.split_at_checked(4)?;
-    let (values, after) = after.split_at_checked((number(length) as usize).checked_mul(8)?)?;
-    *rest = after;
-    let value = |bytes: &[u8]| Value { sequence: number(&bytes[..4]), writer: number(&bytes[4..]) };
-    Some(values.chunks_exact(8).map(value).collect())
 }

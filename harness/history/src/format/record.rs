@@ -2,8 +2,9 @@
 
 use super::Illegal;
 use crate::{
+    action::{Action, Kind},
     names::{Counts, Node, Object, Process},
-    operation::{Action, EntryId, Kind, List, Operation, Timing, Value},
+    operation::{EntryId, List, Operation, Timing, Value},
     outcome::{Doubt, Outcome, Refusal},
     time::Moment,
 };

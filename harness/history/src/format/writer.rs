@@ -4,6 +4,7 @@ use std::io;
 
 use super::{
     block::{Head, Kind, preamble},
+    list,
     record::{RECORD, encode},
 };
 use crate::{
@@ -85,11 +86,7 @@ impl<W: io::Write> Writer<W> {
     /// # Errors
     /// A block was full, and cannot be written.
     pub fn list(&mut self, values: &[Value]) -> io::Result<List> {
-        self.list_bytes.extend((values.len() as u32).to_le_bytes());
-        for value in values {
-            self.list_bytes.extend(value.sequence.to_le_bytes());
-            self.list_bytes.extend(value.writer.to_le_bytes());
-        }
+        list::encode(values, &mut self.list_bytes);
         let list = List(self.lists);
         self.lists += 1;
         if self.list_bytes.len() >= Self::LISTS {

@@ -4,8 +4,9 @@
 //! from the moment at which it was meant to begin: that is what its caller sees, whatever the client tried
 //! meanwhile. Each attempt of the client counts for the share of attempts that were served.
 //!
-//! A client is *down* between two operations that it completed, for the longest such time. Before the first it was
-//! down from its first intended operation on, after the last until its last operation was given up.
+//! A client is *down* while it wants something, and nothing it wants is done: from the last operation that was done, or
+//! from the intended beginning of the next one if that is later, to the next that is done, or to the end of the last one
+//! that is not. Its downtime is the longest such time; time in which it wanted nothing is no part of it.
 //!
 //! Operations that were meant to begin after everything had settled verify what is there, and are left out.
 
@@ -14,7 +15,7 @@ use serde::Serialize;
 use super::{Figures, Judgement, Quantity, Row, Witnesses};
 use crate::{
     history::History,
-    names::Client,
+    names::{Client, Names},
     note::{Did, Event},
     operation::Operation,
     outcome::Outcome,
@@ -44,13 +45,13 @@ pub struct Availability {
     pub reconnected: u64,
     /// Of those that were done, from the intended beginning to the end.
     pub latency: Spread,
-    /// How long each client had nothing done, at most.
+    /// How long each client wanted something and had nothing done, at most.
     pub downtimes: Vec<Downtime>,
     /// By intended beginning, in windows of 100 ms.
     pub windows: Vec<Window>,
 }
 
-/// The longest time in which a client had nothing done.
+/// The longest time in which a client wanted something, and nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Downtime {
     /// Which client.
@@ -122,7 +123,7 @@ impl Figures for Availability {
             Row::count("reconnected", self.reconnected, "connections made after one was lost"),
         ];
         if let Some(longest) = self.downtimes.iter().map(Downtime::length).max() {
-            rows.push(Row::time("downtime.max", longest, "longest time in which a client had nothing done"));
+            rows.push(Row::time("downtime.max", longest, "longest time in which a client waited in vain"));
         }
         rows.extend(Row::spread(
             ["latency.p50", "latency.max"],
@@ -138,7 +139,7 @@ pub fn availability(history: &History) -> Judgement<Availability> {
     let settled = history.settled().unwrap_or(Moment::NEVER);
     let deadline = history.header.deadline.unwrap_or(Length::from_micros(u64::MAX));
     let mut figures = Availability::default();
-    let mut clients: Vec<Option<Served>> = vec![None; usize::from(u8::MAX) + 1];
+    let mut clients = vec![Wanted::default(); Names::CLIENTS];
     let mut latencies = Vec::with_capacity(history.operations.len());
     let load = |operation: &&Operation| {
         operation.action.kind().is_asked_for() && operation.timing.intended() < settled
@@ -151,12 +152,12 @@ pub fn availability(history: &History) -> Judgement<Availability> {
         if is_done {
             latencies.push(latency);
         }
-        let client = &mut clients[usize::from(operation.process.client().0)];
-        client.get_or_insert_with(|| Served::beginning(operation)).take(operation, is_done);
+        let (completed, intended) = (operation.timing.completed(), operation.timing.intended());
+        clients[usize::from(operation.process.client().0)].operations.push((completed, intended, is_done));
     }
     figures.latency = Spread::of(&mut latencies);
-    for (number, served) in (0..=u8::MAX).zip(clients) {
-        figures.downtimes.extend(served.map(|served| served.downtime(history, Client(number))));
+    for (number, wanted) in (0..=u8::MAX).zip(clients) {
+        figures.downtimes.extend(wanted.downtime(history, Client(number)));
     }
     figures.take_notes(history);
     let unexercised = match () {
@@ -210,34 +211,65 @@ impl Availability {
     }
 }
 
-/// When a client had something done.
-#[derive(Debug, Clone)]
-struct Served {
-    first: Moment,
-    last: Moment,
-    done: Vec<Moment>,
+/// What a client wanted, and when it was over.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    /// Completed, intended, and whether it was done.
+    operations: Vec<(Moment, Moment, bool)>,
 }
 
-impl Served {
-    fn beginning(operation: &Operation) -> Self {
-        Self { first: operation.timing.intended(), last: Moment::BEGINNING, done: Vec::new() }
-    }
-
-    fn take(&mut self, operation: &Operation, is_done: bool) {
-        self.first = self.first.min(operation.timing.intended());
-        let completed = operation.timing.completed();
-        self.last = self.last.max(completed);
-        if is_done {
-            self.done.push(completed);
+impl Wanted {
+    fn downtime(mut self, history: &History, client: Client) -> Option<Downtime> {
+        if !self.operations.is_sorted() {
+            self.operations.sort_unstable();
         }
+        let mut next = self.operations.last()?.0;
+        let mut wanted = Moment::NEVER;
+        let mut longest = (Length::ZERO, next, next);
+        // Backwards: what is over later may have been wanted already.
+        for (completed, intended, is_done) in self.operations.into_iter().rev() {
+            if is_done {
+                let from = wanted.max(completed);
+                longest = longest.max((next.since(from), from, next));
+                next = completed;
+            }
+            wanted = wanted.min(intended);
+        }
+        let (_, from_us, to_us) = longest.max((next.since(wanted), wanted, next));
+        Some(Downtime { client: history.names.of_client(client).to_owned(), from_us, to_us })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::note::Header;
+
+    /// Intended, completed, done: in milliseconds.
+    fn longest(operations: &[(u64, u64, bool)]) -> (u64, u64) {
+        let mut history = History::new(Header::new("x", 0));
+        let client = history.names.client("redis").unwrap();
+        let millis = |millis: u64| Moment::from_micros(millis * 1000);
+        let wanted = |(intended, completed, is_done): &(u64, u64, bool)| {
+            (millis(*completed), millis(*intended), *is_done)
+        };
+        let downtime = Wanted { operations: operations.iter().map(wanted).collect() }
+            .downtime(&history, client)
+            .unwrap();
+        (downtime.from_us.micros() / 1000, downtime.to_us.micros() / 1000)
     }
 
-    fn downtime(mut self, history: &History, client: Client) -> Downtime {
-        self.done.push(self.first);
-        self.done.push(self.last);
-        self.done.sort_unstable();
-        let gaps = self.done.windows(2).map(|ends| (ends[1].since(ends[0]), ends[0], ends[1]));
-        let (_, from_us, to_us) = gaps.max().expect("it has a beginning and an end");
-        Downtime { client: history.names.of_client(client).to_owned(), from_us, to_us }
+    #[test]
+    fn a_client_is_down_while_it_wants_something_and_nothing_is_done() {
+        let served = [(0, 1, true), (10, 11, true), (20, 21, true)];
+        assert_eq!(longest(&served), (20, 21), "what it waits for an answer; the latest of three as long");
+        let outage = [(0, 1, true), (10, 15, false), (20, 25, false), (30, 31, true)];
+        assert_eq!(longest(&outage), (10, 31), "it wanted something again at 10");
+        let stall = [(0, 1, true), (1, 91, true), (2, 92, true)];
+        assert_eq!(longest(&stall), (1, 91), "what waits is done all the same");
+        let death = [(0, 1, true), (10, 60, false), (20, 80, false)];
+        assert_eq!(longest(&death), (10, 80), "to the end of the last that it gave up");
+        let never = [(5, 60, false), (20, 80, false)];
+        assert_eq!(longest(&never), (5, 80));
     }
 }

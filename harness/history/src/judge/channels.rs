@@ -21,8 +21,9 @@ use serde::Serialize;
 
 use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table};
 use crate::{
+    action::Action,
     history::History,
-    operation::{Action, Operation, Value},
+    operation::{Operation, Value},
     outcome::Outcome,
     time::{Length, Moment, Spread},
 };

@@ -12,7 +12,7 @@ use super::{
     sets::{Sets, sets},
     streams::{Streams, streams},
 };
-use crate::{history::History, operation::Kind, outcome::words};
+use crate::{action::Kind, history::History, outcome::words};
 
 words! {
     /// A judge, by name.
@@ -61,6 +61,20 @@ impl Judge {
             Self::Channels => Channels::JUDGE,
             Self::Streams => Streams::JUDGE,
         }
+    }
+
+    /// The names of the anomalies that it looks for.
+    pub fn anomalies(self) -> Vec<&'static str> {
+        let rows = match self {
+            Self::Availability => Availability::default().rows(),
+            Self::Registers => Registers::default().rows(),
+            Self::Linearizability => Linearizability::default().rows(),
+            Self::Sets => Sets::default().rows(),
+            Self::Counters => Counters::default().rows(),
+            Self::Channels => Channels::default().rows(),
+            Self::Streams => Streams::default().rows(),
+        };
+        rows.into_iter().filter(|row| row.is_anomaly).map(|row| row.name).collect()
     }
 
     /// Whether a history has anything for this judge: operations of the sort that it is about.

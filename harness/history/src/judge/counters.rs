@@ -12,12 +12,7 @@
 use serde::Serialize;
 
 use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped};
-use crate::{
-    history::History,
-    operation::{Action, Operation},
-    outcome::Outcome,
-    time::Moment,
-};
+use crate::{action::Action, history::History, operation::Operation, outcome::Outcome, time::Moment};
 
 /// How the counts compare with their bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

@@ -36,8 +36,8 @@ pub use check::{Judge, Judged};
 use serde::Serialize;
 
 use crate::{
+    action::Kind,
     history::{Ending, History},
-    operation::Kind,
     time::{Length, Spread},
 };
 

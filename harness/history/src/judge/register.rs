@@ -2,10 +2,11 @@
 
 use super::{grouped::Grouped, table::Table};
 use crate::{
+    action::Action,
     history::History,
-    operation::{Action, Operation, Value},
+    operation::{Operation, Value},
     outcome::Outcome,
-    time::Moment,
+    time::{Length, Moment},
 };
 
 /// What was done to a register, as far as it matters: reads that brought nothing back are left out.
@@ -27,13 +28,14 @@ pub(super) enum What {
 /// One operation on a register.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Touch {
-    pub(super) what: What,
-    pub(super) value: Value,
     pub(super) invoked: Moment,
-    pub(super) completed: Moment,
+    /// In microseconds, as in the record: ten million of these are to fit into the memory and the time.
+    took: u32,
     pub(super) process: u32,
     /// In the history.
     pub(super) place: u32,
+    pub(super) value: Value,
+    pub(super) what: What,
 }
 
 impl Touch {
@@ -47,7 +49,11 @@ impl Touch {
             _ => return None,
         };
         let (timing, process) = (operation.timing, operation.process.0);
-        Some(Self { what, value, invoked: timing.invoked(), completed: timing.completed(), process, place })
+        Some(Self { invoked: timing.invoked(), took: timing.took, process, place, value, what })
+    }
+
+    pub(super) fn completed(&self) -> Moment {
+        self.invoked + Length::from_micros(self.took.into())
     }
 }
 
@@ -87,6 +93,9 @@ pub(super) struct Register {
     pub(super) writes: Vec<Write>,
     /// The sources of the reads, in their order.
     pub(super) sources: Vec<Source>,
+    /// Of each operation, a number for the value that it wrote or found, the same for the same value: the place of
+    /// a write of it. None for no value, and for one that nobody wrote.
+    pub(super) numbers: Vec<Option<u32>>,
     table: Table,
 }
 
@@ -95,18 +104,22 @@ impl Register {
     pub(super) fn look_at(&mut self, touches: &[Touch]) {
         self.writes.clear();
         self.sources.clear();
+        self.numbers.clear();
         self.table.reset(touches.len());
         for touch in touches {
-            match touch.what {
-                What::Wrote => self.wrote(touch, touch.completed),
-                What::Tried | What::Refused => self.wrote(touch, Moment::NEVER),
-                What::Found | What::FoundNothing => {}
-            }
+            let number = match touch.what {
+                What::Wrote => Some(self.wrote(touch, touch.completed())),
+                What::Tried | What::Refused => Some(self.wrote(touch, Moment::NEVER)),
+                What::Found | What::FoundNothing => None,
+            };
+            self.numbers.push(number);
         }
-        for touch in touches {
+        for (place, touch) in touches.iter().enumerate() {
             match touch.what {
                 What::Found => {
-                    let source = self.source(touch);
+                    let number = self.table.get(touch.value);
+                    self.numbers[place] = number;
+                    let source = number.map_or(Source::Nowhere, |number| self.source(touch, number));
                     self.sources.push(source);
                 }
                 What::FoundNothing => self.sources.push(Source::Nothing),
@@ -115,13 +128,14 @@ impl Register {
         }
     }
 
-    fn wrote(&mut self, touch: &Touch, effective: Moment) {
+    /// Takes a write in; the number of its value.
+    fn wrote(&mut self, touch: &Touch, effective: Moment) -> u32 {
         let write = Write { touch: *touch, effective, seen: false, ambiguous: false };
         let number = self.writes.len() as u32;
         self.writes.push(write);
         match self.table.get(touch.value) {
             None => self.table.insert(touch.value, number),
-            Some(_) if touch.what == What::Refused => {}
+            Some(first) if touch.what == What::Refused => return first,
             // A write that was refused, and done again: the value is that of the second.
             Some(first) if self.writes[first as usize].touch.what == What::Refused => {
                 self.table.insert(touch.value, number);
@@ -129,26 +143,22 @@ impl Register {
             Some(first) => {
                 self.writes[first as usize].ambiguous = true;
                 self.writes[number as usize].ambiguous = true;
+                return first;
             }
         }
+        number
     }
 
-    fn source(&mut self, read: &Touch) -> Source {
-        let Some(number) = self.table.get(read.value) else { return Source::Nowhere };
+    fn source(&mut self, read: &Touch, number: u32) -> Source {
         let write = &mut self.writes[number as usize];
         if write.ambiguous {
             return Source::Ambiguous;
         }
-        if write.touch.what == What::Refused || read.completed < write.touch.invoked {
+        if write.touch.what == What::Refused || read.completed() < write.touch.invoked {
             return Source::Nowhere;
         }
         write.seen = true;
-        write.effective = write.effective.min(read.completed);
+        write.effective = write.effective.min(read.completed());
         Source::Write(number)
-    }
-
-    /// A number for the value that a read found or a write wrote, the same for the same value.
-    pub(super) fn number(&self, value: Value) -> Option<u32> {
-        self.table.get(value)
     }
 }

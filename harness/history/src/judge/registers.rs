@@ -44,9 +44,9 @@ pub struct Registers {
     /// Reads of what was overwritten before they began.
     pub stale: u64,
     /// Reads of what was older than the process' own last acknowledged write.
-    pub own_write_missing: u64,
+    pub read_your_writes: u64,
     /// Reads of what was older than what the process had read before.
-    pub non_monotonic: u64,
+    pub monotonic_reads: u64,
     /// Writes that were acknowledged.
     pub acknowledged: u64,
     /// Writes that were certainly not applied.
@@ -97,8 +97,12 @@ impl Figures for Registers {
             Row::anomaly("lost", self.lost, "acknowledged writes that are gone in the end"),
             Row::anomaly("phantom", self.phantom, "reads of what nobody can have written"),
             Row::anomaly("stale", self.stale, "reads of what was overwritten before they began"),
-            Row::anomaly("own_write_missing", self.own_write_missing, "reads behind the process' own write"),
-            Row::anomaly("non_monotonic", self.non_monotonic, "reads behind an earlier read of the process"),
+            Row::anomaly("read_your_writes", self.read_your_writes, "reads behind the process' own write"),
+            Row::anomaly(
+                "monotonic_reads",
+                self.monotonic_reads,
+                "reads behind an earlier read of the process",
+            ),
             Row::count("acknowledged", self.acknowledged, "writes that were acknowledged"),
             Row::count("failed", self.failed, "writes that were certainly not applied"),
             Row::count("indeterminate", self.indeterminate, "writes of which nobody knows"),
@@ -185,7 +189,7 @@ impl Judge {
             match touch.what {
                 What::Wrote => {
                     let session = self.sessions.entry(touch.process).or_default();
-                    session.wrote = session.wrote.max(Some((touch.invoked, touch.completed)));
+                    session.wrote = session.wrote.max(Some((touch.invoked, touch.completed())));
                 }
                 What::Found | What::FoundNothing => {
                     let source = self.register.sources[sources];
@@ -266,12 +270,12 @@ impl Judge {
         // What is older than a write was in effect before that was invoked; nothing at all is older than any.
         let older = |than: Moment| effective.is_none_or(|effective| effective < than);
         if session.wrote.is_some_and(|(wrote, acknowledged)| acknowledged < read.invoked && older(wrote)) {
-            self.figures.own_write_missing += 1;
-            self.witnesses.add("own_write_missing", read.place);
+            self.figures.read_your_writes += 1;
+            self.witnesses.add("read_your_writes", read.place);
         }
         if session.read.is_some_and(older) {
-            self.figures.non_monotonic += 1;
-            self.witnesses.add("non_monotonic", read.place);
+            self.figures.monotonic_reads += 1;
+            self.witnesses.add("monotonic_reads", read.place);
         }
         session.read = session.read.max(invoked);
     }
@@ -288,10 +292,10 @@ impl Judge {
             Source::Nothing => None,
             Source::Nowhere | Source::Ambiguous => return,
         };
-        for write in acknowledged.filter(|write| write.touch.completed < read.invoked) {
+        for write in acknowledged.filter(|write| write.touch.completed() < read.invoked) {
             if found.is_none_or(|found| found.effective < write.touch.invoked) {
                 self.figures.lost += 1;
-                self.rollbacks.add(write.touch.completed);
+                self.rollbacks.add(write.touch.completed());
                 self.witnesses.add("lost", write.touch.place);
             } else if found.is_some_and(|found| may_come_late(&found, write)) {
                 self.figures.unaccounted += 1;
@@ -302,7 +306,7 @@ impl Judge {
 
 /// Whether a write without an answer, given up before `write` was invoked, may have been applied after it.
 fn may_come_late(found: &Write, write: &Write) -> bool {
-    found.touch.what == What::Tried && found.touch.completed < write.touch.invoked
+    found.touch.what == What::Tried && found.touch.completed() < write.touch.invoked
 }
 
 /// Sorts what was lost by the nearest fault.

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table};
 use crate::{
+    action::Action,
     history::History,
-    operation::{Action, List, Operation, Value},
+    operation::{List, Operation, Value},
     outcome::Outcome,
     time::{Length, Moment, Spread},
 };
@@ -137,14 +138,14 @@ impl Touch {
     }
 }
 
-/// What the reads tell of an element. Reads are numbered by invocation.
+/// What the reads tell of an element. Reads are numbered by invocation, from 1.
 struct Element {
     add: Touch,
     known: Moment,
-    /// The last read that found it.
-    present: Option<usize>,
-    /// The last read that did not.
-    absent: Option<usize>,
+    /// The last read that found it; 0 if none did.
+    present: u32,
+    /// The last read that did not; 0 if all did.
+    absent: u32,
 }
 
 struct Judge<'a> {
@@ -171,13 +172,13 @@ impl Judge<'_> {
         }
         self.figures.reads += reads.len() as u64;
         reads.sort_by_key(|read| read.invoked);
-        for (number, read) in reads.iter().enumerate() {
+        for (number, read) in (1..).zip(&reads) {
             self.read(number, read, &mut elements, table);
         }
         for element in &mut elements {
             // Whoever was not in the last read was missed by it.
-            if element.present.map(|read| read + 1) != Some(reads.len()) {
-                element.absent = reads.len().checked_sub(1);
+            if element.present as usize != reads.len() {
+                element.absent = reads.len() as u32;
             }
         }
         let is_final = reads.last().is_some_and(|read| read.invoked >= self.settled);
@@ -188,7 +189,7 @@ impl Judge<'_> {
         }
     }
 
-    fn read(&mut self, number: usize, read: &Touch, elements: &mut [Element], table: &Table) {
+    fn read(&mut self, number: u32, read: &Touch, elements: &mut [Element], table: &Table) {
         let What::Found(list) = read.what else { return };
         for value in self.history.list(list) {
             let element = table.get(*value).map(|element| &mut elements[element as usize]);
@@ -200,15 +201,15 @@ impl Judge<'_> {
                 self.witnesses.add("phantom", read.place);
                 continue;
             };
-            if element.present == Some(number) {
+            if element.present == number {
                 self.figures.duplicated += 1;
                 self.witnesses.add("duplicated", read.place);
                 continue;
             }
-            if element.present.map_or(0, |read| read + 1) < number {
-                element.absent = Some(number - 1);
+            if element.present + 1 < number {
+                element.absent = number - 1;
             }
-            element.present = Some(number);
+            element.present = number;
             element.known = element.known.min(read.completed);
         }
     }
@@ -220,8 +221,9 @@ impl Judge<'_> {
             What::Tried(_) => figures.indeterminate += 1,
             What::Refused(_) | What::Found(_) => figures.failed += 1,
         }
-        let missed = element.absent.map(|read| reads[read].invoked).filter(|missed| *missed > element.known);
-        let is_stable = element.present.is_some() && element.present > element.absent;
+        let absent = element.absent.checked_sub(1).map(|read| reads[read as usize].invoked);
+        let missed = absent.filter(|missed| *missed > element.known);
+        let is_stable = element.present > element.absent;
         match (is_stable, missed) {
             (true, missed) => {
                 figures.stable += 1;
@@ -254,10 +256,10 @@ fn add(elements: &mut Vec<Element>, table: &mut Table, touch: &Touch, value: Val
                 element.add.what = touch.what;
             }
         }
-        Some(element) => *element = Element { add: *touch, known, present: None, absent: None },
+        Some(element) => *element = Element { add: *touch, known, present: 0, absent: 0 },
         None => {
             table.insert(value, elements.len() as u32);
-            elements.push(Element { add: *touch, known, present: None, absent: None });
+            elements.push(Element { add: *touch, known, present: 0, absent: 0 });
         }
     }
 }

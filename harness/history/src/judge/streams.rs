@@ -18,8 +18,9 @@ use serde::Serialize;
 
 use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table};
 use crate::{
+    action::Action,
     history::History,
-    operation::{Action, EntryId, List, Operation, Value},
+    operation::{EntryId, List, Operation, Value},
     outcome::Outcome,
     time::{Length, Moment, Spread},
 };

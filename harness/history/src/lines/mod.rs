@@ -14,7 +14,7 @@
 //! {"end":"whole"}
 //! ```
 //!
-//! `op` is the name of a [`Kind`](crate::operation::Kind); `outcome` is `ok`, `failed` or `indeterminate`, the latter two with a `reason`, a
+//! `op` is the name of a [`Kind`](crate::action::Kind); `outcome` is `ok`, `failed` or `indeterminate`, the latter two with a `reason`, a
 //! [`Refusal`](crate::outcome::Refusal) or a [`Doubt`](crate::outcome::Doubt); `node` says where it went, where that is known. A value is `[writer, sequence]`.
 //! `value` is what was written; `result` is what came back: a value, or nothing from a register that holds
 //! nothing; a count; an array of values; an entry's id as text. Without its last line a history was cut off.

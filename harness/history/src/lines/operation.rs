@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Meaningless;
 use crate::{
+    action::{Action, Kind},
     history::History,
-    operation::{Action, EntryId, Kind, List, Operation, Timing, Value},
+    operation::{EntryId, List, Operation, Timing, Value},
     outcome::{Doubt, Outcome, Refusal},
     time::Moment,
 };
@@ -192,8 +193,7 @@ impl<'a> OperationLine<'a> {
     }
 
     fn shape(&self, should: &'static str) -> Meaningless {
-        let op = serde_json::to_string(&self.op).expect("a word");
-        Meaningless::Shape { op: op.trim_matches('"').to_owned(), should }
+        Meaningless::Shape { op: self.op.word(), should }
     }
 }
 

@@ -23,8 +23,8 @@ mod definitions {
         pub(super) lost: u64,
         pub(super) phantom: u64,
         pub(super) stale: u64,
-        pub(super) own_write_missing: u64,
-        pub(super) non_monotonic: u64,
+        pub(super) read_your_writes: u64,
+        pub(super) monotonic_reads: u64,
         pub(super) recovered: u64,
     }
 
@@ -92,8 +92,8 @@ mod definitions {
                     continue;
                 }
                 counts.stale += u64::from(self.is_stale(read, *found));
-                counts.own_write_missing += u64::from(self.misses_its_own_write(read, *found));
-                counts.non_monotonic += u64::from(self.goes_back(read, *found));
+                counts.read_your_writes += u64::from(self.misses_its_own_write(read, *found));
+                counts.monotonic_reads += u64::from(self.goes_back(read, *found));
             }
             for write in &self.writes {
                 counts.recovered += u64::from(!write.acknowledged && self.effective(write).is_some());
@@ -162,8 +162,8 @@ proptest! {
             lost: figures.lost,
             phantom: figures.phantom,
             stale: figures.stale,
-            own_write_missing: figures.own_write_missing,
-            non_monotonic: figures.non_monotonic,
+            read_your_writes: figures.read_your_writes,
+            monotonic_reads: figures.monotonic_reads,
             recovered: figures.recovered,
         };
         prop_assert_eq!(found, definitions::counts(&history));

@@ -34,7 +34,6 @@ mod zones;
 
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashSet;
 use serde::Serialize;
 
 use super::{
@@ -184,33 +183,37 @@ struct Contended {
     values: usize,
     /// No two writes wrote the same value.
     is_unique: bool,
-    read: FxHashSet<u32>,
+    /// Of each value, whether it was read, and whether it was written.
+    read: Vec<bool>,
+    written: Vec<bool>,
 }
 
 impl Contended {
     fn look_at(&mut self, touches: &[Touch], register: &Register) {
-        self.steps.clear();
-        self.read.clear();
-        // A value that nobody wrote, or only somebody who was refused, has a number of its own, and no write.
+        // A value that nobody wrote has a number of its own, and no write.
         let nowhere = register.writes.len() as u32 + 1;
         self.values = nowhere as usize + 1;
-        let number = |touch: &Touch| register.number(touch.value).map_or(nowhere, |number| number + 1);
-        let found = touches.iter().filter(|touch| touch.what == What::Found);
-        self.read.extend(found.map(number));
-        let mut written = FxHashSet::default();
         self.is_unique = true;
-        for touch in touches {
+        self.steps.clear();
+        for flags in [&mut self.read, &mut self.written] {
+            flags.clear();
+            flags.resize(self.values, false);
+        }
+        let number = |number: &Option<u32>| number.map_or(nowhere, |number| number + 1);
+        let numbered = || touches.iter().zip(register.numbers.iter().map(number));
+        for (_, value) in numbered().filter(|(touch, _)| touch.what == What::Found) {
+            self.read[value as usize] = true;
+        }
+        for (touch, value) in numbered() {
             let (does, completed) = match touch.what {
-                What::Wrote => (Does::Write(number(touch)), touch.completed),
-                What::Tried if self.read.contains(&number(touch)) => {
-                    (Does::Write(number(touch)), Moment::NEVER)
-                }
-                What::Found => (Does::Read(number(touch)), touch.completed),
-                What::FoundNothing => (Does::Read(0), touch.completed),
+                What::Wrote => (Does::Write(value), touch.completed()),
+                What::Tried if self.read[value as usize] => (Does::Write(value), Moment::NEVER),
+                What::Found => (Does::Read(value), touch.completed()),
+                What::FoundNothing => (Does::Read(0), touch.completed()),
                 What::Tried | What::Refused => continue,
             };
-            if let Does::Write(value) = does {
-                self.is_unique &= written.insert(value);
+            if let Does::Write(_) = does {
+                self.is_unique &= !std::mem::replace(&mut self.written[value as usize], true);
             }
             self.steps.push(Step { does, invoked: touch.invoked, completed, place: touch.place });
         }

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::{Decision, Does, Step};
 use crate::time::Moment;
@@ -76,7 +76,8 @@ impl<'a> Search<'a> {
             taken: Taken::new(steps.len()),
             value: 0,
             way: Vec::new(),
-            been: FxHashSet::default(),
+            // One way through, at least.
+            been: FxHashSet::with_capacity_and_hasher(steps.len(), FxBuildHasher),
         }
     }
 
