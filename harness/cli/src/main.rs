@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 
+mod check;
 mod failure;
 mod grade;
 mod look;
@@ -49,6 +50,8 @@ enum Command {
         /// The run's folder below `target/lab/runs`; the newest if not given.
         run: Option<String>,
     },
+    /// Judge the history of a run: what was lost, what was stale, for how long nothing was served.
+    Check(check::Check),
     /// Make the images and begin a run: what the test suite does first.
     #[command(hide = true)]
     Prepare,
@@ -88,6 +91,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Down => tidy::down().await,
         Command::Reap => tidy::reap().await,
         Command::Report { run } => runs::report_again(run.as_deref()),
+        Command::Check(check) => check.run(),
         Command::Prepare => grade::prepare().await,
     }
 }

@@ -1,0 +1,337 @@
+//! Registers: acknowledged writes stay, and reads show the newest of them.
+//!
+//! Several writers may write one register, at the same time. What is judged rests on one instant for each write,
+//! by which it was *in effect*: its acknowledgement, or the end of the first read that returned its value if that
+//! was earlier. A write without an answer that nobody ever read is never known to be in effect, and counts for
+//! nothing.
+//!
+//! A value is *overwritten* once a write is in effect that was invoked after the value's own write was. Then
+//! - a read is **stale** if its value was overwritten before the read was invoked. Its age is the time between the
+//!   two, at least: concurrent writes might make it more;
+//! - a process does not **read its writes** if it reads a value that was in effect before its own last
+//!   acknowledged write was invoked;
+//! - its reads are **not monotonic** if it reads a value that was in effect before the write was invoked whose
+//!   value it has read before;
+//! - a value is a **phantom** if nobody wrote it, or only a write that failed, or one that was invoked after the
+//!   read was over;
+//! - an acknowledged write is **lost** if the last final read of its register returns a value that was in effect
+//!   before the write was invoked, or nothing.
+//!
+//! Lost writes whose acknowledgements are nearest to the same fault were **rolled back** together.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::{
+    Figures, Judgement, Row, Witnesses,
+    register::{Register, Source, Touch, What, Write, registers as by_register},
+};
+use crate::{
+    history::History,
+    note::Event,
+    time::{Length, Moment, Spread},
+};
+
+/// What became of the writes, and what the reads showed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Registers {
+    /// Acknowledged writes that a final read shows to be gone.
+    pub lost: u64,
+    /// Reads of what nobody can have written.
+    pub phantom: u64,
+    /// Reads of what was overwritten before they began.
+    pub stale: u64,
+    /// Reads of what was older than the process' own last acknowledged write.
+    pub read_your_writes: u64,
+    /// Reads of what was older than what the process had read before.
+    pub monotonic_reads: u64,
+    /// Writes that were acknowledged.
+    pub acknowledged: u64,
+    /// Writes that were certainly not applied.
+    pub failed: u64,
+    /// Writes of which nobody knows.
+    pub indeterminate: u64,
+    /// Those of them that turned out to have been applied, because somebody read them.
+    pub recovered: u64,
+    /// Reads that were answered.
+    pub reads: u64,
+    /// Values that several writes wrote: nobody knows which of them a read shows.
+    pub duplicates: u64,
+    /// Acknowledged writes that may be gone, or may have been overwritten by an older write without an answer.
+    pub unaccounted: u64,
+    /// Registers with acknowledged writes, and without a final read.
+    pub unread: u64,
+    /// How long before a stale read its value had been overwritten, at least.
+    pub stale_age: Spread,
+    /// What was lost together.
+    pub rollbacks: Vec<Rollback>,
+}
+
+/// Acknowledged writes that were lost together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rollback {
+    /// The fault that is nearest to their acknowledgements; none if there was none.
+    pub fault: Option<u32>,
+    /// How many.
+    pub operations: u64,
+    /// When the first of them was acknowledged.
+    pub from_us: Moment,
+    /// When the last of them was.
+    pub to_us: Moment,
+}
+
+impl Rollback {
+    /// From the first acknowledgement that was lost to the last.
+    pub fn depth(&self) -> Length {
+        self.to_us.since(self.from_us)
+    }
+}
+
+impl Figures for Registers {
+    const JUDGE: &'static str = "registers";
+
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = vec![
+            Row::anomaly("lost", self.lost, "acknowledged writes that are gone in the end"),
+            Row::anomaly("phantom", self.phantom, "reads of what nobody can have written"),
+            Row::anomaly("stale", self.stale, "reads of what was overwritten before they began"),
+            Row::anomaly("read_your_writes", self.read_your_writes, "reads behind the process' own write"),
+            Row::anomaly(
+                "monotonic_reads",
+                self.monotonic_reads,
+                "reads behind an earlier read of the process",
+            ),
+            Row::count("acknowledged", self.acknowledged, "writes that were acknowledged"),
+            Row::count("failed", self.failed, "writes that were certainly not applied"),
+            Row::count("indeterminate", self.indeterminate, "writes of which nobody knows"),
+            Row::count("recovered", self.recovered, "of these, writes that turned out to have been applied"),
+            Row::count("reads", self.reads, "reads that were answered"),
+        ];
+        let names = ["stale_age.p50", "stale_age.max"];
+        let meanings =
+            ["since the value was overwritten, median", "since the value was overwritten, longest"];
+        rows.extend(Row::spread(names, &self.stale_age, meanings));
+        if let Some(most) = self.rollbacks.iter().map(|rollback| rollback.operations).max() {
+            let depth = self.rollbacks.iter().map(Rollback::depth).max().unwrap_or_default();
+            rows.push(Row::count("rollback.operations", most, "acknowledged writes lost together, at most"));
+            rows.push(Row::time("rollback.depth", depth, "first to last acknowledgement of these, at most"));
+        }
+        rows
+    }
+}
+
+/// Judges the registers of a history.
+pub fn registers(history: &History) -> Judgement<Registers> {
+    let mut judge = Judge {
+        settled: history.settled().unwrap_or(Moment::NEVER),
+        rollbacks: Rollbacks::of(history),
+        ..Judge::default()
+    };
+    for (_, touches) in by_register(history).objects() {
+        judge.register(touches);
+    }
+    judge.figures.stale_age = Spread::of(&mut judge.ages);
+    judge.figures.rollbacks = judge.rollbacks.found.into_values().collect();
+    let unexercised = unexercised(&judge.figures, history);
+    Judgement::of(history, judge.figures, judge.witnesses, unexercised)
+}
+
+fn unexercised(figures: &Registers, history: &History) -> Option<String> {
+    let Registers { acknowledged, reads, duplicates, unaccounted, unread, .. } = figures;
+    match () {
+        () if *acknowledged == 0 => Some("no write was acknowledged".to_owned()),
+        () if *reads == 0 => Some("no read was answered".to_owned()),
+        () if history.settled().is_none() => Some("nobody waited until everything had settled".to_owned()),
+        () if *unread > 0 => Some(format!("{unread} registers were not read in the end")),
+        () if *duplicates > 0 => Some(format!("{duplicates} values were written more than once")),
+        () if *unaccounted > 0 => {
+            Some(format!("a write without an answer may have overwritten {unaccounted} acknowledged ones"))
+        }
+        () => None,
+    }
+}
+
+/// Judges one register after the other.
+#[derive(Default)]
+struct Judge {
+    /// Reads that begin from here on are final.
+    settled: Moment,
+    figures: Registers,
+    witnesses: Witnesses,
+    rollbacks: Rollbacks,
+    ages: Vec<Length>,
+    register: Register,
+    /// The writes that were in effect, by invocation, with the earliest effect of each and all after it.
+    order: Vec<(Moment, Moment)>,
+    /// By process: its own last acknowledged write, and the newest value that it read.
+    sessions: FxHashMap<u32, Session>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Session {
+    /// Invoked, and acknowledged.
+    wrote: Option<(Moment, Moment)>,
+    /// When the write of what it read was invoked.
+    read: Option<Moment>,
+}
+
+impl Judge {
+    fn register(&mut self, touches: &[Touch]) {
+        self.register.look_at(touches);
+        self.count();
+        self.put_in_order();
+        self.sessions.clear();
+        let mut sources = 0;
+        let mut last: Option<(&Touch, Source)> = None;
+        for touch in touches {
+            match touch.what {
+                What::Wrote => {
+                    let session = self.sessions.entry(touch.process).or_default();
+                    session.wrote = session.wrote.max(Some((touch.invoked, touch.completed())));
+                }
+                What::Found | What::FoundNothing => {
+                    let source = self.register.sources[sources];
+                    sources += 1;
+                    self.read(touch, source);
+                    if touch.invoked >= self.settled
+                        && last.is_none_or(|(last, _)| last.invoked <= touch.invoked)
+                    {
+                        last = Some((touch, source));
+                    }
+                }
+                What::Tried | What::Refused => {}
+            }
+        }
+        self.finally(last);
+    }
+
+    fn count(&mut self) {
+        let figures = &mut self.figures;
+        figures.reads += self.register.sources.len() as u64;
+        for write in &self.register.writes {
+            figures.duplicates += u64::from(write.ambiguous);
+            match write.touch.what {
+                What::Wrote => figures.acknowledged += 1,
+                What::Tried => {
+                    figures.indeterminate += 1;
+                    figures.recovered += u64::from(write.seen);
+                }
+                _ => figures.failed += 1,
+            }
+        }
+    }
+
+    fn put_in_order(&mut self) {
+        self.order.clear();
+        let in_effect = self.register.writes.iter().filter(|write| write.effective < Moment::NEVER);
+        self.order.extend(in_effect.map(|write| (write.touch.invoked, write.effective)));
+        if !self.order.is_sorted_by_key(|(invoked, _)| *invoked) {
+            self.order.sort_unstable_by_key(|(invoked, _)| *invoked);
+        }
+        let mut earliest = Moment::NEVER;
+        for (_, effective) in self.order.iter_mut().rev() {
+            earliest = earliest.min(*effective);
+            *effective = earliest;
+        }
+    }
+
+    /// By when a value was overwritten that was in effect at `effective`: by the first write in effect among those
+    /// that were invoked later. For no value at all, by the first of all.
+    fn overwritten(&self, effective: Option<Moment>) -> Moment {
+        let later = match effective {
+            Some(effective) => self.order.partition_point(|(invoked, _)| *invoked <= effective),
+            None => 0,
+        };
+        self.order.get(later).map_or(Moment::NEVER, |(_, earliest)| *earliest)
+    }
+
+    fn read(&mut self, read: &Touch, source: Source) {
+        let (invoked, effective) = match source {
+            Source::Write(number) => {
+                let write = &self.register.writes[number as usize];
+                (Some(write.touch.invoked), Some(write.effective))
+            }
+            Source::Nothing => (None, None),
+            Source::Ambiguous => return,
+            Source::Nowhere => {
+                self.figures.phantom += 1;
+                return self.witnesses.add("phantom", read.place);
+            }
+        };
+        let overwritten = self.overwritten(effective);
+        if overwritten < read.invoked {
+            self.figures.stale += 1;
+            self.ages.push(read.invoked.since(overwritten));
+            self.witnesses.add("stale", read.place);
+        }
+        let session = self.sessions.entry(read.process).or_default();
+        // What is older than a write was in effect before that was invoked; nothing at all is older than any.
+        let older = |than: Moment| effective.is_none_or(|effective| effective < than);
+        if session.wrote.is_some_and(|(wrote, acknowledged)| acknowledged < read.invoked && older(wrote)) {
+            self.figures.read_your_writes += 1;
+            self.witnesses.add("read_your_writes", read.place);
+        }
+        if session.read.is_some_and(older) {
+            self.figures.monotonic_reads += 1;
+            self.witnesses.add("monotonic_reads", read.place);
+        }
+        session.read = session.read.max(invoked);
+    }
+
+    /// Holds the last final read against what was acknowledged before it.
+    fn finally(&mut self, last: Option<(&Touch, Source)>) {
+        let acknowledged = self.register.writes.iter().filter(|write| write.touch.what == What::Wrote);
+        let Some((read, source)) = last else {
+            self.figures.unread += u64::from(acknowledged.count() > 0);
+            return;
+        };
+        let found = match source {
+            Source::Write(number) => Some(self.register.writes[number as usize]),
+            Source::Nothing => None,
+            Source::Nowhere | Source::Ambiguous => return,
+        };
+        for write in acknowledged.filter(|write| write.touch.completed() < read.invoked) {
+            if found.is_none_or(|found| found.effective < write.touch.invoked) {
+                self.figures.lost += 1;
+                self.rollbacks.add(write.touch.completed());
+                self.witnesses.add("lost", write.touch.place);
+            } else if found.is_some_and(|found| may_come_late(&found, write)) {
+                self.figures.unaccounted += 1;
+            }
+        }
+    }
+}
+
+/// Whether a write without an answer, given up before `write` was invoked, may have been applied after it.
+fn may_come_late(found: &Write, write: &Write) -> bool {
+    found.touch.what == What::Tried && found.touch.completed() < write.touch.invoked
+}
+
+/// Sorts what was lost by the nearest fault.
+#[derive(Default)]
+struct Rollbacks {
+    faults: Vec<(Moment, u32)>,
+    found: BTreeMap<Option<u32>, Rollback>,
+}
+
+impl Rollbacks {
+    fn of(history: &History) -> Self {
+        let faults = history.notes.iter().filter_map(|note| match note.event {
+            Event::Injected { fault, .. } => Some((note.at, fault)),
+            _ => None,
+        });
+        Self { faults: faults.collect(), found: BTreeMap::new() }
+    }
+
+    fn add(&mut self, acknowledged: Moment) {
+        let distance = |(at, _): &&(Moment, u32)| at.micros().abs_diff(acknowledged.micros());
+        let fault = self.faults.iter().min_by_key(distance).map(|(_, fault)| *fault);
+        let new = Rollback { fault, operations: 0, from_us: acknowledged, to_us: acknowledged };
+        let rollback = self.found.entry(fault).or_insert(new);
+        rollback.operations += 1;
+        rollback.from_us = rollback.from_us.min(acknowledged);
+        rollback.to_us = rollback.to_us.max(acknowledged);
+    }
+}
