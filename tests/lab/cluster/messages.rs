@@ -11,8 +11,8 @@ use failover_lab::{
 };
 use lab_report::{
     Slot, Slots,
-    evidence::{At, End, Listened, Traffic},
-    judge::{Account, Habits, renewed},
+    evidence::{At, Listened, Traffic},
+    judge::{Account, Habits},
 };
 
 use super::slot_failover::STAGE;
@@ -125,10 +125,12 @@ pub(super) fn name_in(slots: &Slots, taken: &[Slot]) -> String {
 /// Puts on record for how long a subscriber was without a subscription, and what it missed.
 pub(super) fn measure(lab: &mut Lab<Clusters>, traffic: &Traffic, subscriber: &str, from: At) {
     let heard = traffic.heard_by(&[subscriber]);
-    let ways = [End::Told, End::Broken, End::Silent];
-    if let Some(took) = renewed(&heard.listened, from, &ways) {
-        let note = "from the event to the confirmation of the next subscription";
-        lab.measure(&format!("{subscriber}: back after"), took.as_secs_f64() * 1000.0, "ms", note);
+    if let Some((ended, Some(next))) = heard.listened[0].renewed_after(from)
+        && let Some((at, _)) = ended.ended
+    {
+        let note = "from the end of its subscription, as it saw it, to the next one";
+        let took = next.confirmed.since(at).as_secs_f64() * 1000.0;
+        lab.measure(&format!("{subscriber}: away"), took, "ms", note);
     }
     for published in &heard.published {
         let account = Account::of(published, &heard.listened[0], None);

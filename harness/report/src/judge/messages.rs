@@ -81,6 +81,15 @@ pub struct Gap {
     pub count: usize,
 }
 
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            1 => write!(f, "{}", self.first),
+            _ => write!(f, "{}–{}", self.first, self.last),
+        }
+    }
+}
+
 /// What became of one publisher's messages at one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -133,7 +142,7 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { subscriber, publisher, due, gaps, again, .. } = self;
         write!(f, "{subscriber}: {} of {due} messages of publisher {publisher} are missing", self.missing())?;
-        let runs: Vec<String> = gaps.iter().map(|gap| format!("{}–{}", gap.first, gap.last)).collect();
+        let runs: Vec<String> = gaps.iter().map(Gap::to_string).collect();
         if !runs.is_empty() {
             write!(f, ": {}", runs.join(", "))?;
         }

@@ -245,6 +245,6 @@ fn the_same_message_by_another_subscription_is_no_repetition() {
 fn an_account_reads_well() {
     let channel = traffic(ten(), vec![subscription("a", 0, &[0, 1, 5, 6, 7, 9], None)]);
     let account = Account::of(&channel.published[0], &channel.listened[0], None);
-    assert_eq!(account.to_string(), "a: 4 of 10 messages of publisher 1 are missing: 2–4, 8–8");
+    assert_eq!(account.to_string(), "a: 4 of 10 messages of publisher 1 are missing: 2–4, 8");
     assert_eq!(account.inexcusable, 4);
 }
