@@ -169,8 +169,9 @@ impl Table<'_> {
         let count = operations.len();
         let mut text =
             format!("{} · seed {} · {count} operations · {}\n", header.run, header.seed, self.history.ending);
-        let labels = header.ran.keys().map(|label| console::measure_text_width(label)).max().unwrap_or(0);
-        for (label, what) in &header.ran {
+        let ran = || header.ran.iter().filter(|(_, what)| !what.is_empty());
+        let labels = ran().map(|(label, _)| console::measure_text_width(label)).max().unwrap_or(0);
+        for (label, what) in ran() {
             text.push_str(&format!("{}  {what}\n", pad(label, labels)));
         }
         let rows = || judged.iter().flat_map(|judged| &judged.rows).filter(|row| is_shown(row));

@@ -61,7 +61,7 @@ fn the_table_lines_up() {
     assert!(rows.len() >= 2, "{said}");
     let column = |line: &str| line.chars().take_while(|c| !c.is_ascii_alphabetic()).count();
     assert!(rows.windows(2).all(|two| column(two[0]) == column(two[1])), "{said}");
-    assert!(said.lines().all(|line| line.chars().count() <= 110), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
     assert!(said.contains("✗ registers") && said.contains("lost"), "{said}");
     assert!(said.contains("app/0 write register:0: 0.2 (300 µs, redis-1)"), "which one was lost: {said}");
 }
@@ -77,7 +77,10 @@ fn the_json_says_what_the_table_says() {
         json["judges"].as_array().unwrap().iter().find(|judge| judge["judge"] == "registers").unwrap();
     assert_eq!(registers["figures"]["lost"], 2);
     assert_eq!(registers["figures"]["rollbacks"][0]["operations"], 2);
-    assert_eq!(registers["witnesses"][1]["operation"]["value"], serde_json::json!([0, 3]));
+    let lost =
+        registers["witnesses"].as_array().unwrap().iter().filter(|witness| witness["anomaly"] == "lost");
+    let values: Vec<_> = lost.map(|witness| witness["operation"]["value"].clone()).collect();
+    assert_eq!(values, [serde_json::json!([0, 2]), serde_json::json!([0, 3])]);
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn an_export_is_what_was_read() {
     let once = check(&clean, &["--export"]);
     let twice = check(&file("exported.jsonl", &once.stdout), &["--export"]);
     assert_eq!((once.status.code(), stdout(&once)), (Some(0), stdout(&twice)));
-    assert_eq!(stdout(&once).lines().filter(|line| line.starts_with(r#"{"op""#)).count(), 24);
+    assert_eq!(stdout(&once).lines().filter(|line| line.starts_with(r#"{"op""#)).count(), 25);
 }
 
 /// A run that was killed: what is there is counted, and shows nothing.

@@ -82,8 +82,8 @@ impl fmt::Display for Length {
         f.pad(&match self.0 {
             0 => "0 ms".to_owned(),
             1..1_000 => format!("{micros:.0} µs"),
-            1_000..100_000 => format!("{:.1} ms", micros / 1e3),
-            100_000..1_000_000 => format!("{:.0} ms", micros / 1e3),
+            1_000..99_950 => format!("{:.1} ms", micros / 1e3),
+            99_950..999_500 => format!("{:.0} ms", micros / 1e3),
             _ => format!("{:.2} s", micros / 1e6),
         })
     }
@@ -138,8 +138,8 @@ mod tests {
     fn lengths_read_as_people_say_them() {
         let shown = |micros| Length::from_micros(micros).to_string();
         assert_eq!(
-            [0, 870, 12_400, 870_000, 1_320_000].map(shown),
-            ["0 ms", "870 µs", "12.4 ms", "870 ms", "1.32 s"]
+            [0, 870, 12_400, 99_960, 870_000, 999_700, 1_320_000].map(shown),
+            ["0 ms", "870 µs", "12.4 ms", "100 ms", "870 ms", "1.00 s", "1.32 s"]
         );
     }
 }

@@ -125,11 +125,8 @@ impl Figures for Availability {
         if let Some(longest) = self.downtimes.iter().map(Downtime::length).max() {
             rows.push(Row::time("downtime.max", longest, "longest time in which a client waited in vain"));
         }
-        rows.extend(Row::spread(
-            ["latency.p50", "latency.max"],
-            &self.latency,
-            ["from intended to done, median", "from intended to done, longest"],
-        ));
+        let names = ["latency.p50", "latency.p99", "latency.max"];
+        rows.extend(Row::spread(names, &self.latency, "from intended to done"));
         rows
     }
 }

@@ -82,10 +82,10 @@ impl Figures for Channels {
             Row::count("expected", self.expected, "messages to be received, by all subscribers"),
             Row::count("resubscribed", self.resubscribed, "subscriptions made again"),
         ];
-        let names = ["outage.p50", "outage.max"];
-        rows.extend(Row::spread(names, &self.outage, ["a subscriber's silence, median", "longest"]));
-        let names = ["delay.p50", "delay.max"];
-        rows.extend(Row::spread(names, &self.delay, ["from intended to received, median", "longest"]));
+        let names = ["outage.p50", "outage.p99", "outage.max"];
+        rows.extend(Row::spread(names, &self.outage, "without a message that should have come"));
+        let names = ["delay.p50", "delay.p99", "delay.max"];
+        rows.extend(Row::spread(names, &self.delay, "from intended to received"));
         rows
     }
 }

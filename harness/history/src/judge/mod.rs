@@ -128,16 +128,14 @@ impl Row {
         Self { name, quantity: Quantity::Time(length), is_anomaly: false, meaning }
     }
 
-    /// The median and the longest of some lengths of time, if there are any.
+    /// How some lengths of time are spread, if there are any.
     pub(crate) fn spread(
-        names: [&'static str; 2],
+        [p50, p99, max]: [&'static str; 3],
         spread: &Spread,
-        meanings: [&'static str; 2],
+        meaning: &'static str,
     ) -> impl Iterator<Item = Self> {
-        let rows = [
-            Self::time(names[0], spread.p50_us, meanings[0]),
-            Self::time(names[1], spread.max_us, meanings[1]),
-        ];
+        let lengths = [(p50, spread.p50_us), (p99, spread.p99_us), (max, spread.max_us)];
+        let rows = lengths.map(|(name, length)| Self::time(name, length, meaning));
         rows.into_iter().filter(|_| spread.count > 0)
     }
 

@@ -109,10 +109,8 @@ impl Figures for Registers {
             Row::count("recovered", self.recovered, "of these, writes that turned out to have been applied"),
             Row::count("reads", self.reads, "reads that were answered"),
         ];
-        let names = ["stale_age.p50", "stale_age.max"];
-        let meanings =
-            ["since the value was overwritten, median", "since the value was overwritten, longest"];
-        rows.extend(Row::spread(names, &self.stale_age, meanings));
+        let names = ["stale_age.p50", "stale_age.p99", "stale_age.max"];
+        rows.extend(Row::spread(names, &self.stale_age, "before a stale read its value was overwritten"));
         if let Some(most) = self.rollbacks.iter().map(|rollback| rollback.operations).max() {
             let depth = self.rollbacks.iter().map(Rollback::depth).max().unwrap_or_default();
             rows.push(Row::count("rollback.operations", most, "acknowledged writes lost together, at most"));

@@ -68,8 +68,8 @@ impl Figures for Sets {
             Row::count("never_read", self.never_read, "elements of which no read tells"),
             Row::count("reads", self.reads, "reads that were answered"),
         ];
-        let meanings = ["from known to last missed, median", "from known to last missed, longest"];
-        rows.extend(Row::spread(["stale_age.p50", "stale_age.max"], &self.stale_age, meanings));
+        let names = ["stale_age.p50", "stale_age.p99", "stale_age.max"];
+        rows.extend(Row::spread(names, &self.stale_age, "from known to the last read that missed it"));
         rows
     }
 }

@@ -88,9 +88,8 @@ impl Figures for Streams {
             Row::count("pending_most", self.pending_most, "delivered and not acknowledged, at most"),
             Row::count("pending_last", self.pending_last, "delivered and not acknowledged, at last"),
         ];
-        let meanings =
-            ["from intended to first delivered, median", "from intended to first delivered, longest"];
-        rows.extend(Row::spread(["lag.p50", "lag.max"], &self.lag, meanings));
+        let names = ["lag.p50", "lag.p99", "lag.max"];
+        rows.extend(Row::spread(names, &self.lag, "from intended to first delivered"));
         rows
     }
 }

@@ -3,9 +3,10 @@
 //! - [`world`]: a world in which everything works, and whose histories are therefore clean.
 //! - [`format`], [`lines`]: what is written is what is read, wherever it was cut off, and damage is noticed.
 //! - [`clean`]: no judge finds anything in a clean history.
-//! - [`registers`], [`sets`], [`counters`], [`channels`], [`streams`]: each judge finds exactly what was planted.
+//! - [`availability`], [`registers`], [`sets`], [`counters`], [`channels`], [`streams`]: each judge finds exactly what was planted.
 //! - [`broken`]: and what the broken histories in `fixtures/histories` show, which people wrote.
 
+mod availability;
 mod broken;
 mod channels;
 mod clean;
