@@ -23,8 +23,8 @@
 //! at which everything had [settled](note::Event::Settled), after which a read is a final one.
 //!
 //! # How it is kept
-//! In a binary [format] that is written as the run goes, and that is good to the last whole block wherever it was cut
-//! off; and as JSON [lines], which say the same.
+//! In a binary [format](mod@format) that is written as the run goes, and that is good to the last whole block
+//! wherever it was cut off; and as JSON [lines], which say the same.
 
 pub mod action;
 mod describe;

@@ -11,7 +11,7 @@
 
 use serde::Serialize;
 
-use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped};
+use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, unsettled};
 use crate::{action::Action, history::History, operation::Operation, outcome::Outcome, time::Moment};
 
 /// How the counts compare with their bounds.
@@ -71,9 +71,7 @@ pub fn counters(history: &History) -> Judgement<Counters> {
     let unexercised = match () {
         () if acknowledged == 0 => Some("no increment was acknowledged".to_owned()),
         () if reads == 0 => Some("no read was answered".to_owned()),
-        () if history.settled().is_none() => Some("nobody waited until everything had settled".to_owned()),
-        () if unread > 0 => Some(format!("{unread} counters were not read in the end")),
-        () => None,
+        () => unsettled(history, unread, "counters"),
     };
     Judgement::of(history, judge.figures, judge.witnesses, unexercised)
 }

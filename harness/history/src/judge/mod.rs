@@ -221,3 +221,11 @@ impl Witnesses {
 fn any(history: &History, kinds: &[Kind]) -> bool {
     history.operations.iter().any(|operation| kinds.contains(&operation.action.kind()))
 }
+
+/// Why nothing can be said of what is there in the end, if nothing can.
+fn unsettled(history: &History, unread: u64, what: &str) -> Option<String> {
+    match history.settled() {
+        None => Some("nobody waited until everything had settled".to_owned()),
+        Some(_) => (unread > 0).then(|| format!("{unread} {what} were not read in the end")),
+    }
+}

@@ -27,6 +27,7 @@ use serde::Serialize;
 use super::{
     Figures, Judgement, Row, Witnesses,
     register::{Register, Source, Touch, What, Write, registers as by_register},
+    unsettled,
 };
 use crate::{
     history::History,
@@ -137,17 +138,15 @@ pub fn registers(history: &History) -> Judgement<Registers> {
 }
 
 fn unexercised(figures: &Registers, history: &History) -> Option<String> {
-    let Registers { acknowledged, reads, duplicates, unaccounted, unread, .. } = figures;
+    let Registers { acknowledged, reads, duplicates, unaccounted, unread, .. } = *figures;
     match () {
-        () if *acknowledged == 0 => Some("no write was acknowledged".to_owned()),
-        () if *reads == 0 => Some("no read was answered".to_owned()),
-        () if history.settled().is_none() => Some("nobody waited until everything had settled".to_owned()),
-        () if *unread > 0 => Some(format!("{unread} registers were not read in the end")),
-        () if *duplicates > 0 => Some(format!("{duplicates} values were written more than once")),
-        () if *unaccounted > 0 => {
+        () if acknowledged == 0 => Some("no write was acknowledged".to_owned()),
+        () if reads == 0 => Some("no read was answered".to_owned()),
+        () if duplicates > 0 => Some(format!("{duplicates} values were written more than once")),
+        () if unaccounted > 0 => {
             Some(format!("a write without an answer may have overwritten {unaccounted} acknowledged ones"))
         }
-        () => None,
+        () => unsettled(history, unread, "registers"),
     }
 }
 

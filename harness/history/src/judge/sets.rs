@@ -11,7 +11,7 @@
 
 use serde::Serialize;
 
-use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table};
+use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table, unsettled};
 use crate::{
     action::Action,
     history::History,
@@ -93,9 +93,7 @@ pub fn sets(history: &History) -> Judgement<Sets> {
     let unexercised = match () {
         () if acknowledged == 0 => Some("no add was acknowledged".to_owned()),
         () if reads == 0 => Some("no read was answered".to_owned()),
-        () if history.settled().is_none() => Some("nobody waited until everything had settled".to_owned()),
-        () if unread > 0 => Some(format!("{unread} sets were not read in the end")),
-        () => None,
+        () => unsettled(history, unread, "sets"),
     };
     Judgement::of(history, judge.figures, judge.witnesses, unexercised)
 }

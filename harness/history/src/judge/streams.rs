@@ -16,7 +16,7 @@
 
 use serde::Serialize;
 
-use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table};
+use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table, unsettled};
 use crate::{
     action::Action,
     history::History,
@@ -108,9 +108,7 @@ pub fn streams(history: &History) -> Judgement<Streams> {
     let unexercised = match () {
         () if acknowledged == 0 => Some("no append was acknowledged".to_owned()),
         () if delivered == 0 => Some("nothing was delivered".to_owned()),
-        () if history.settled().is_none() => Some("nobody waited until everything had settled".to_owned()),
-        () if unread > 0 => Some(format!("{unread} streams were not read in the end")),
-        () => None,
+        () => unsettled(history, unread, "streams"),
     };
     Judgement::of(history, judge.figures, judge.witnesses, unexercised)
 }

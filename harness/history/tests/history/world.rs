@@ -96,15 +96,7 @@ impl World {
         const SUBSCRIBERS: u32 = 2;
         let mut past =
             Past::new(Self { operations: self.operations / (1 + SUBSCRIBERS as usize), ..self.clone() });
-        let mut sent: Vec<Vec<(u64, Value)>> = vec![Vec::new(); self.objects as usize];
-        past.load(|past, plan| {
-            let (number, object) = past.any_object();
-            let value = past.next_value(plan.process);
-            if plan.is_applied() {
-                sent[number].push((plan.point, value));
-            }
-            Action::Publish { object, value, outcome: plan.outcome(()) }
-        });
+        let sent = past.send(|object, value, outcome| Action::Publish { object, value, outcome });
         let end = past.end() + 2000;
         let client = past.history.names.client("subscriber").unwrap();
         for (number, sent) in sent.iter().enumerate() {
@@ -127,15 +119,7 @@ impl World {
     /// are appends.
     pub(crate) fn streams(&self) -> History {
         let mut past = Past::new(Self { operations: self.operations / 3, ..self.clone() });
-        let mut sent: Vec<Vec<(u64, Value)>> = vec![Vec::new(); self.objects as usize];
-        past.load(|past, plan| {
-            let (number, object) = past.any_object();
-            let value = past.next_value(plan.process);
-            if plan.is_applied() {
-                sent[number].push((plan.point, value));
-            }
-            Action::Append { object, value, outcome: plan.outcome(()) }
-        });
+        let sent = past.send(|object, value, outcome| Action::Append { object, value, outcome });
         let mut consumers = Consumers::new(&mut past);
         for (number, entries) in sent.iter().enumerate() {
             consumers.consume(&mut past, number, entries);
@@ -264,6 +248,20 @@ impl Past {
                 Timing::new(moment(plan.intended), moment(plan.invoked), moment(plan.completed)).unwrap();
             self.done.push(Operation { process, node: None, timing, action });
         }
+    }
+
+    /// A load of messages or entries: of each object, those that took effect, and when.
+    fn send(&mut self, act: impl Fn(Object, Value, Outcome) -> Action) -> Vec<Vec<(u64, Value)>> {
+        let mut sent = vec![Vec::new(); self.objects.len()];
+        self.load(|past, plan| {
+            let (number, object) = past.any_object();
+            let value = past.next_value(plan.process);
+            if plan.is_applied() {
+                sent[number].push((plan.point, value));
+            }
+            act(object, value, plan.outcome(()))
+        });
+        sent
     }
 
     fn plans(&mut self) -> Vec<Plan> {
