@@ -65,13 +65,14 @@ pub(super) fn registers(history: &History) -> Grouped<Touch> {
 /// A write, and what the reads tell of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Write {
-    pub(super) touch: Touch,
-    /// By now it was in effect: it was acknowledged, or somebody had read it.
-    pub(super) effective: Moment,
+    /// Its place among the register's operations.
+    pub(super) at: u32,
     /// Somebody read it.
     pub(super) seen: bool,
     /// Another write, which may have been applied as well, wrote the same value.
     pub(super) ambiguous: bool,
+    /// By now it was in effect: it was acknowledged, or somebody had read it.
+    pub(super) effective: Moment,
 }
 
 /// Where a read has its value from.
@@ -87,78 +88,76 @@ pub(super) enum Source {
     Nowhere,
 }
 
-/// The writes of one register at a time, and the reads' sources. Used again for the next one, for its memory.
+/// The writes of one register at a time. Used again for the next one, for its memory.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     pub(super) writes: Vec<Write>,
-    /// The sources of the reads, in their order.
-    pub(super) sources: Vec<Source>,
-    /// Of each operation, a number for the value that it wrote or found, the same for the same value: the place of
-    /// a write of it. None for no value, and for one that nobody wrote.
-    pub(super) numbers: Vec<Option<u32>>,
+    /// Of each operation, a number for the value that it wrote or found, the same for the same value: that of one
+    /// of its writes. [`Register::NO_WRITE`] for no value, and for one that nobody wrote.
+    pub(super) numbers: Vec<u32>,
     table: Table,
 }
 
 impl Register {
+    pub(super) const NO_WRITE: u32 = u32::MAX;
+
     /// Finds out what can be known of a register's writes.
     pub(super) fn look_at(&mut self, touches: &[Touch]) {
         self.writes.clear();
-        self.sources.clear();
         self.numbers.clear();
         self.table.reset(touches.len());
-        for touch in touches {
+        for (at, touch) in (0..).zip(touches) {
             let number = match touch.what {
-                What::Wrote => Some(self.wrote(touch, touch.completed())),
-                What::Tried | What::Refused => Some(self.wrote(touch, Moment::NEVER)),
-                What::Found | What::FoundNothing => None,
+                What::Wrote => self.wrote(touches, at, touch.completed()),
+                What::Tried | What::Refused => self.wrote(touches, at, Moment::NEVER),
+                What::Found | What::FoundNothing => Self::NO_WRITE,
             };
             self.numbers.push(number);
         }
-        for (place, touch) in touches.iter().enumerate() {
-            match touch.what {
-                What::Found => {
-                    let number = self.table.get(touch.value);
-                    self.numbers[place] = number;
-                    let source = number.map_or(Source::Nowhere, |number| self.source(touch, number));
-                    self.sources.push(source);
-                }
-                What::FoundNothing => self.sources.push(Source::Nothing),
-                What::Wrote | What::Tried | What::Refused => {}
+        for (at, touch) in touches.iter().enumerate().filter(|(_, touch)| touch.what == What::Found) {
+            self.numbers[at] = self.table.get(touch.value).unwrap_or(Self::NO_WRITE);
+            if let Source::Write(number) = self.source(touches, at) {
+                let write = &mut self.writes[number as usize];
+                write.seen = true;
+                write.effective = write.effective.min(touch.completed());
             }
         }
     }
 
     /// Takes a write in; the number of its value.
-    fn wrote(&mut self, touch: &Touch, effective: Moment) -> u32 {
-        let write = Write { touch: *touch, effective, seen: false, ambiguous: false };
+    fn wrote(&mut self, touches: &[Touch], at: u32, effective: Moment) -> u32 {
+        let touch = &touches[at as usize];
         let number = self.writes.len() as u32;
-        self.writes.push(write);
-        match self.table.get(touch.value) {
-            None => self.table.insert(touch.value, number),
-            Some(first) if touch.what == What::Refused => return first,
-            // A write that was refused, and done again: the value is that of the second.
-            Some(first) if self.writes[first as usize].touch.what == What::Refused => {
-                self.table.insert(touch.value, number);
-            }
-            Some(first) => {
-                self.writes[first as usize].ambiguous = true;
-                self.writes[number as usize].ambiguous = true;
-                return first;
-            }
+        self.writes.push(Write { at, seen: false, ambiguous: false, effective });
+        let Some(first) = self.table.get(touch.value) else {
+            self.table.insert(touch.value, number);
+            return number;
+        };
+        if touch.what == What::Refused {
+            return first;
         }
-        number
+        // A write that was refused, and done again: the value is that of the second.
+        if touches[self.writes[first as usize].at as usize].what == What::Refused {
+            self.table.insert(touch.value, number);
+            return number;
+        }
+        self.writes[first as usize].ambiguous = true;
+        self.writes[number as usize].ambiguous = true;
+        first
     }
 
-    fn source(&mut self, read: &Touch, number: u32) -> Source {
-        let write = &mut self.writes[number as usize];
-        if write.ambiguous {
-            return Source::Ambiguous;
+    /// Where the read at this place has its value from.
+    pub(super) fn source(&self, touches: &[Touch], at: usize) -> Source {
+        let (read, number) = (&touches[at], self.numbers[at]);
+        if read.what == What::FoundNothing {
+            return Source::Nothing;
         }
-        if write.touch.what == What::Refused || read.completed() < write.touch.invoked {
-            return Source::Nowhere;
+        let Some(write) = self.writes.get(number as usize) else { return Source::Nowhere };
+        let wrote = &touches[write.at as usize];
+        match () {
+            () if write.ambiguous => Source::Ambiguous,
+            () if wrote.what == What::Refused || read.completed() < wrote.invoked => Source::Nowhere,
+            () => Source::Write(number),
         }
-        write.seen = true;
-        write.effective = write.effective.min(read.completed());
-        Source::Write(number)
     }
 }

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use super::{
     Figures, Judgement, Row, Witnesses,
-    register::{Register, Source, Touch, What, Write, registers as by_register},
+    register::{Register, Source, Touch, What, registers as by_register},
     unsettled,
 };
 use crate::{
@@ -177,39 +177,36 @@ struct Session {
 impl Judge {
     fn register(&mut self, touches: &[Touch]) {
         self.register.look_at(touches);
-        self.count();
-        self.put_in_order();
+        self.count(touches);
+        self.put_in_order(touches);
         self.sessions.clear();
-        let mut sources = 0;
         let mut last: Option<(&Touch, Source)> = None;
-        for touch in touches {
+        for (at, touch) in touches.iter().enumerate() {
             match touch.what {
                 What::Wrote => {
                     let session = self.sessions.entry(touch.process).or_default();
                     session.wrote = session.wrote.max(Some((touch.invoked, touch.completed())));
                 }
                 What::Found | What::FoundNothing => {
-                    let source = self.register.sources[sources];
-                    sources += 1;
-                    self.read(touch, source);
-                    if touch.invoked >= self.settled
-                        && last.is_none_or(|(last, _)| last.invoked <= touch.invoked)
-                    {
+                    let source = self.register.source(touches, at);
+                    self.read(touches, touch, source);
+                    let is_last = last.is_none_or(|(last, _)| last.invoked <= touch.invoked);
+                    if touch.invoked >= self.settled && is_last {
                         last = Some((touch, source));
                     }
                 }
                 What::Tried | What::Refused => {}
             }
         }
-        self.finally(last);
+        self.finally(touches, last);
     }
 
-    fn count(&mut self) {
+    fn count(&mut self, touches: &[Touch]) {
         let figures = &mut self.figures;
-        figures.reads += self.register.sources.len() as u64;
+        figures.reads += (touches.len() - self.register.writes.len()) as u64;
         for write in &self.register.writes {
             figures.duplicates += u64::from(write.ambiguous);
-            match write.touch.what {
+            match touches[write.at as usize].what {
                 What::Wrote => figures.acknowledged += 1,
                 What::Tried => {
                     figures.indeterminate += 1;
@@ -220,10 +217,10 @@ impl Judge {
         }
     }
 
-    fn put_in_order(&mut self) {
+    fn put_in_order(&mut self, touches: &[Touch]) {
         self.order.clear();
         let in_effect = self.register.writes.iter().filter(|write| write.effective < Moment::NEVER);
-        self.order.extend(in_effect.map(|write| (write.touch.invoked, write.effective)));
+        self.order.extend(in_effect.map(|write| (touches[write.at as usize].invoked, write.effective)));
         if !self.order.is_sorted_by_key(|(invoked, _)| *invoked) {
             self.order.sort_unstable_by_key(|(invoked, _)| *invoked);
         }
@@ -244,11 +241,11 @@ impl Judge {
         self.order.get(later).map_or(Moment::NEVER, |(_, earliest)| *earliest)
     }
 
-    fn read(&mut self, read: &Touch, source: Source) {
+    fn read(&mut self, touches: &[Touch], read: &Touch, source: Source) {
         let (invoked, effective) = match source {
             Source::Write(number) => {
                 let write = &self.register.writes[number as usize];
-                (Some(write.touch.invoked), Some(write.effective))
+                (Some(touches[write.at as usize].invoked), Some(write.effective))
             }
             Source::Nothing => (None, None),
             Source::Ambiguous => return,
@@ -278,10 +275,10 @@ impl Judge {
     }
 
     /// Holds the last final read against what was acknowledged before it.
-    fn finally(&mut self, last: Option<(&Touch, Source)>) {
-        let acknowledged = self.register.writes.iter().filter(|write| write.touch.what == What::Wrote);
+    fn finally(&mut self, touches: &[Touch], last: Option<(&Touch, Source)>) {
+        let mut acknowledged = touches.iter().filter(|touch| touch.what == What::Wrote);
         let Some((read, source)) = last else {
-            self.figures.unread += u64::from(acknowledged.count() > 0);
+            self.figures.unread += u64::from(acknowledged.next().is_some());
             return;
         };
         let found = match source {
@@ -289,12 +286,12 @@ impl Judge {
             Source::Nothing => None,
             Source::Nowhere | Source::Ambiguous => return,
         };
-        for write in acknowledged.filter(|write| write.touch.completed() < read.invoked) {
-            if found.is_none_or(|found| found.effective < write.touch.invoked) {
+        for write in acknowledged.filter(|write| write.completed() < read.invoked) {
+            if found.is_none_or(|found| found.effective < write.invoked) {
                 self.figures.lost += 1;
-                self.rollbacks.add(write.touch.completed());
-                self.witnesses.add("lost", write.touch.place);
-            } else if found.is_some_and(|found| may_come_late(&found, write)) {
+                self.rollbacks.add(write.completed());
+                self.witnesses.add("lost", write.place);
+            } else if found.is_some_and(|found| may_come_late(&touches[found.at as usize], write)) {
                 self.figures.unaccounted += 1;
             }
         }
@@ -302,8 +299,8 @@ impl Judge {
 }
 
 /// Whether a write without an answer, given up before `write` was invoked, may have been applied after it.
-fn may_come_late(found: &Write, write: &Write) -> bool {
-    found.touch.what == What::Tried && found.touch.completed() < write.touch.invoked
+fn may_come_late(found: &Touch, write: &Touch) -> bool {
+    found.what == What::Tried && found.completed() < write.invoked
 }
 
 /// Sorts what was lost by the nearest fault.

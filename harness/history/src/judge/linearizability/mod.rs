@@ -199,7 +199,7 @@ impl Contended {
             flags.clear();
             flags.resize(self.values, false);
         }
-        let number = |number: &Option<u32>| number.map_or(nowhere, |number| number + 1);
+        let number = |number: &u32| if *number == Register::NO_WRITE { nowhere } else { number + 1 };
         let numbered = || touches.iter().zip(register.numbers.iter().map(number));
         for (_, value) in numbered().filter(|(touch, _)| touch.what == What::Found) {
             self.read[value as usize] = true;

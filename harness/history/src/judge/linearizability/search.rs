@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use rustc_hash::{FxBuildHasher, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::{Decision, Does, Step};
 use crate::time::Moment;
@@ -38,6 +38,8 @@ struct Search<'a> {
     completion: Vec<usize>,
     /// Completed steps that are left.
     left: usize,
+    /// Of each step, whether no other one is concurrent.
+    alone: Vec<bool>,
     taken: Taken,
     value: u32,
     /// The places that were taken, with the value before.
@@ -47,23 +49,25 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(steps: &'a [Step]) -> Self {
-        let mut times: Vec<(Moment, bool, usize)> = Vec::with_capacity(2 * steps.len());
-        for (number, step) in steps.iter().enumerate() {
-            times.push((step.invoked, false, number));
-            if step.completed < Moment::NEVER {
-                times.push((step.completed, true, number));
-            }
-        }
-        // At the same moment invocations come first: what touches does not precede.
-        times.sort_unstable();
+        let mut completions: Vec<(Moment, usize)> =
+            steps.iter().enumerate().map(|(number, step)| (step.completed, number)).collect();
+        completions.sort_unstable();
+        let mut completions = completions.into_iter().filter(|(at, _)| *at < Moment::NEVER).peekable();
         let mut completion = vec![HEAD; steps.len()];
-        let mut events = vec![Event::Completed(usize::MAX)];
-        for (place, (_, is_completion, number)) in (1..).zip(times) {
-            if is_completion {
-                completion[number] = place;
+        let mut events = Vec::with_capacity(2 * steps.len() + 1);
+        events.push(Event::Completed(usize::MAX));
+        let mut complete = |events: &mut Vec<Event>, before: Moment| {
+            while let Some((_, number)) = completions.next_if(|(at, _)| *at < before) {
+                completion[number] = events.len();
+                events.push(Event::Completed(number));
             }
-            events.push(if is_completion { Event::Completed(number) } else { Event::Invoked(number) });
+        };
+        for (number, step) in steps.iter().enumerate() {
+            // At the same moment invocations come first: what touches does not precede.
+            complete(&mut events, step.invoked);
+            events.push(Event::Invoked(number));
         }
+        complete(&mut events, Moment::NEVER);
         let places = events.len();
         Self {
             steps,
@@ -73,11 +77,11 @@ impl<'a> Search<'a> {
             previous: [places - 1].into_iter().chain(0..places - 1).collect(),
             left: completion.iter().filter(|place| **place != HEAD).count(),
             completion,
+            alone: alone(steps),
             taken: Taken::new(steps.len()),
             value: 0,
             way: Vec::new(),
-            // One way through, at least.
-            been: FxHashSet::with_capacity_and_hasher(steps.len(), FxBuildHasher),
+            been: FxHashSet::default(),
         }
     }
 
@@ -121,7 +125,8 @@ impl<'a> Search<'a> {
             Does::Read(_) => return false,
         };
         self.taken.add(number);
-        if !self.been.insert(self.taken.configuration(after)) {
+        // There is one way to and from what is alone: who came there is remembered for the step before.
+        if !self.alone[number] && !self.been.insert(self.taken.configuration(after)) {
             self.taken.remove(number);
             return false;
         }
@@ -161,6 +166,19 @@ impl<'a> Search<'a> {
         self.next[previous] = place;
         self.previous[next] = place;
     }
+}
+
+/// Of steps in the order of their invocations, those that begin when all before are over, and are over when the next
+/// one begins.
+fn alone(steps: &[Step]) -> Vec<bool> {
+    let mut over = None;
+    let mut alone = Vec::with_capacity(steps.len());
+    for (number, step) in steps.iter().enumerate() {
+        let next = steps.get(number + 1).map_or(Moment::NEVER, |next| next.invoked);
+        alone.push(over < Some(step.invoked) && step.completed < next);
+        over = over.max(Some(step.completed));
+    }
+    alone
 }
 
 /// Which steps were taken, and the value that they left: where the search has been.
