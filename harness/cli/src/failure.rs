@@ -3,8 +3,15 @@
 use std::{fmt, process::ExitCode};
 
 use failover_lab::{
-    attach::AttachError, connect::ConnectError, docker::DockerError, engine::EngineError,
-    environment::SpecError, explain::chain, image::ImageError, setting::SettingError,
+    attach::AttachError,
+    connect::ConnectError,
+    docker::DockerError,
+    engine::EngineError,
+    environment::{EnvironmentError, SpecError},
+    explain::chain,
+    image::ImageError,
+    session::SessionError,
+    setting::SettingError,
 };
 use lab_report::checklist::ChecklistError;
 
@@ -82,6 +89,18 @@ impl From<DockerError> for Failure {
 impl From<SpecError> for Failure {
     fn from(error: SpecError) -> Self {
         Self::usage(error.to_string(), error.hint())
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Engine(error) => error.into(),
+            SessionError::Environment(EnvironmentError::Spec(error)) => error.into(),
+            SessionError::Environment(EnvironmentError::Setting(error)) | SessionError::Setting(error) => {
+                error.into()
+            }
+        }
     }
 }
 

@@ -2,13 +2,19 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 
+mod bench;
+mod chaos;
 mod check;
+mod consumers;
 mod failure;
 mod grade;
 mod look;
+mod matrix;
+mod measure;
 mod progress;
 mod runner;
 mod runs;
+mod subject;
 mod tidy;
 mod up;
 
@@ -50,6 +56,14 @@ enum Command {
         /// The run's folder below `target/lab/runs`; the newest if not given.
         run: Option<String>,
     },
+    /// Put a client under load, break something, and see what the client lost.
+    Measure(measure::Measure),
+    /// Measure every cell of an experiment, and show what they came to on one page.
+    Matrix(matrix::Matrix),
+    /// Put a client under load while random faults happen, and see what each of them cost.
+    Chaos(chaos::Chaos),
+    /// Measure speed: figures of one run, side by side.
+    Bench(bench::Bench),
     /// Judge the history of a run: what was lost, what was stale, for how long nothing was served.
     Check(check::Check),
     /// Make the images and begin a run: what the test suite does first.
@@ -91,6 +105,10 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Down => tidy::down().await,
         Command::Reap => tidy::reap().await,
         Command::Report { run } => runs::report_again(run.as_deref()),
+        Command::Measure(measure) => measure.run().await,
+        Command::Matrix(matrix) => matrix.run().await,
+        Command::Chaos(chaos) => chaos.run().await,
+        Command::Bench(bench) => bench.run().await,
         Command::Check(check) => check.run(),
         Command::Prepare => grade::prepare().await,
     }

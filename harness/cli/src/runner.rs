@@ -1,6 +1,7 @@
 //! The test runner, which runs the steps: cargo-nextest, as a process of its own.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io,
     path::Path,
@@ -26,8 +27,19 @@ fn nextest() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // Cargo and the steps start elsewhere than we did: what counts from here has to be absolute.
     command.current_dir(root()).env(TARGET_VAR, runs::target_dir());
+    // What `cargo run` says of this program, a dependency's build script would take to be about itself: it would be
+    // built anew, and all that depends on it, each time that one of the two commands follows the other.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_a_package(name)) {
+        command.env_remove(name);
+    }
     command.arg("nextest").stdin(Stdio::null());
     command
+}
+
+/// Whether cargo sets the variable for what it builds or runs, as what it knows of the package.
+fn is_of_a_package(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn run_steps() -> Command {

@@ -30,6 +30,9 @@ fn stderr(output: &Output) -> String {
 #[case::tls(&["grade", "sentinel", "--attach", "rediss://host"], "TLS is not supported")]
 #[case::attached_group(&["grade", "q5", "--attach", "compose:shop"], "`q5` need a deployment of the lab's own")]
 #[case::attached_cluster(&["grade", "cluster", "--attach", "compose:shop"], "`cluster` need a deployment of the lab's own")]
+#[case::chaos_on(&["chaos", "--topology", "ring"], "there is no topology `ring`")]
+#[case::chaos_too_short(&["chaos", "--duration", "5s"], "5s is too short for faults to come and go")]
+#[case::engine_of_bench(&["bench", "throughput", "--engine", "redes"], "redes")]
 fn what_does_not_exist_is_named(#[case] words: &[&str], #[case] named: &str) {
     let output = lab(words).output().unwrap();
     let said = stderr(&output);
@@ -45,6 +48,8 @@ fn what_does_not_exist_is_named(#[case] words: &[&str], #[case] named: &str) {
 #[case::seed(&["grade", "--seed", "seven"])]
 #[case::engine_of_somebody_else(&["grade", "sentinel", "--attach", "compose:x", "--engine", "redis:7.0"])]
 #[case::faults_of_ones_own(&["grade", "sentinel", "--allow-faults"])]
+#[case::bench_of_nothing(&["bench"])]
+#[case::no_rounds(&["bench", "recording", "--rounds", "0"])]
 #[case::nothing(&[])]
 fn what_cannot_be_understood_is_bad_usage(#[case] words: &[&str]) {
     let output = lab(words).output().unwrap();
@@ -95,6 +100,8 @@ fn a_missing_test_runner_is_noticed_first() {
 #[case::up(&["up", "replication"])]
 #[case::down(&["down"])]
 #[case::reap(&["reap"])]
+#[case::chaos(&["chaos"])]
+#[case::bench(&["bench", "recording"])]
 fn without_a_container_engine_there_is_one_error_and_a_hint(#[case] words: &[&str]) {
     let output = lab(words).output().unwrap();
     let said = stderr(&output);

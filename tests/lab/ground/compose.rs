@@ -12,9 +12,10 @@ use bollard::{Docker, query_parameters::KillContainerOptions, query_parameters::
 use failover_lab::{
     connect::connect,
     docker::{Labels, Scope, find, remove},
+    reaper::Reaper,
     secret::Secret,
     sentinel::{Flag, Instance},
-    session::{new_run_id, root},
+    session::{new_run_id, root, target_dir},
     wait::{self, Seen},
 };
 use futures_util::FutureExt;
@@ -50,7 +51,11 @@ impl Project {
     /// The same with `changes` laid over its services.
     pub(super) async fn with_changes(changes: &str, body: impl AsyncFnOnce(&Self)) {
         let labels = Labels::new(new_run_id());
-        let folder = std::env::temp_dir().join(&labels.lab);
+        // Compose knows nothing of who started it: it would go on when this process does not.
+        let reaper = Reaper::watch_over(Path::new(env!("CARGO_BIN_EXE_lab-reaper")), &labels.lab);
+        let reaper = reaper.expect("the reaper was built with the tests");
+        // Beside the runs' folders: what is left there when this process is killed is removed by `cargo clean`.
+        let folder = target_dir(root()).join("lab/compose").join(&labels.lab);
         fs::create_dir_all(&folder).expect("a folder can be made");
         let project = Self {
             api: connect().await.unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint())),
@@ -71,6 +76,7 @@ impl Project {
         let scope = Scope::Run(project.labels.run.to_string());
         let left = find(&project.api, &scope).await.map(|left| left.names());
         remove(&project.api, &scope).await.expect("what is left can be removed");
+        reaper.dismiss();
         fs::remove_dir_all(&project.folder).expect("the folder can be removed");
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert!(down.status.success(), "{}", said(&down));

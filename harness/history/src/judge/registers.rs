@@ -17,7 +17,8 @@
 //! - an acknowledged write is **lost** if the last final read of its register returns a value that was in effect
 //!   before the write was invoked, or nothing.
 //!
-//! Lost writes whose acknowledgements are nearest to the same fault were **rolled back** together.
+//! Lost writes whose acknowledgements are nearest to the same fault of a node with data, from its beginning to its being
+//! healed, were **rolled back** together.
 
 use std::collections::BTreeMap;
 
@@ -306,22 +307,49 @@ fn may_come_late(found: &Touch, write: &Touch) -> bool {
 /// Sorts what was lost by the nearest fault.
 #[derive(Default)]
 struct Rollbacks {
-    faults: Vec<(Moment, u32)>,
+    faults: Vec<Fault>,
     found: BTreeMap<Option<u32>, Rollback>,
+}
+
+/// Whether one of these nodes has data: where roles are on record, one of those that have any. Sentinels have none.
+fn can_lose_data(history: &History, nodes: &[String]) -> bool {
+    let mut with_data = history.notes.iter().filter_map(|note| match &note.event {
+        Event::Role { node, .. } => Some(node),
+        _ => None,
+    });
+    let is_hit = |node: &String| nodes.contains(node);
+    with_data.clone().any(is_hit) || with_data.next().is_none()
+}
+
+/// A fault, from its beginning to its end; one that nobody healed was over at once.
+struct Fault {
+    number: u32,
+    from: Moment,
+    until: Moment,
 }
 
 impl Rollbacks {
     fn of(history: &History) -> Self {
-        let faults = history.notes.iter().filter_map(|note| match note.event {
-            Event::Injected { fault, .. } => Some((note.at, fault)),
-            _ => None,
-        });
-        Self { faults: faults.collect(), found: BTreeMap::new() }
+        let mut faults: Vec<Fault> = Vec::new();
+        for note in &history.notes {
+            match &note.event {
+                Event::Injected { fault, nodes, .. } if can_lose_data(history, nodes) => {
+                    faults.push(Fault { number: *fault, from: note.at, until: note.at });
+                }
+                Event::Healed { fault } => {
+                    let healed = faults.iter_mut().rfind(|known| known.number == *fault);
+                    healed.into_iter().for_each(|healed| healed.until = note.at.max(healed.from));
+                }
+                _ => {}
+            }
+        }
+        Self { faults, found: BTreeMap::new() }
     }
 
     fn add(&mut self, acknowledged: Moment) {
-        let distance = |(at, _): &&(Moment, u32)| at.micros().abs_diff(acknowledged.micros());
-        let fault = self.faults.iter().min_by_key(distance).map(|(_, fault)| *fault);
+        // No time at all while it lasts.
+        let distance = |fault: &&Fault| fault.from.since(acknowledged).max(acknowledged.since(fault.until));
+        let fault = self.faults.iter().min_by_key(distance).map(|fault| fault.number);
         let new = Rollback { fault, operations: 0, from_us: acknowledged, to_us: acknowledged };
         let rollback = self.found.entry(fault).or_insert(new);
         rollback.operations += 1;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use lab_history::{
-    Action, Event, History, Moment, Note, Operation, Outcome, Value,
+    Action, Event, History, Moment, Note, Operation, Outcome, Timing, Value,
     judge::{
         Verdict,
         linearizability::{Cap, linearizability},
         registers::registers,
     },
+    note::Role,
 };
 use proptest::prelude::*;
 
@@ -231,6 +232,47 @@ proptest! {
             prop_assert!(registers.stale + registers.phantom == 0 || orders.not_linearizable == 1);
         }
     }
+}
+
+/// Of a write that was lost twenty seconds into a run with these faults, the fault that it belongs to. The others are
+/// of nodes with data, but for the sentinel.
+fn blamed(faults: &[(&str, u64, u64)]) -> Option<u32> {
+    let world = World { processes: 1, objects: 1, refused: 0, silent: 0, reads: 0, ..World::new(1, 1) };
+    let mut history = world.registers();
+    let Action::Read { outcome, .. } = &mut history.operations[1].action else {
+        panic!("it is read in the end")
+    };
+    *outcome = Outcome::Ok(None);
+    let at = |seconds: u64| Moment::from_micros(seconds * 1_000_000);
+    history.operations[0].timing = Timing::at(at(20));
+    history.operations[1].timing = Timing::at(at(90));
+    history.notes = vec![Note { at: at(80), event: Event::Settled }];
+    for (fault, (node, from, until)) in (0..).zip(faults) {
+        let nodes = vec![(*node).to_owned()];
+        let injected = Event::Injected { fault, kind: "partition".to_owned(), nodes, in_effect: at(*from) };
+        history.notes.push(Note { at: at(*from), event: injected });
+        history.notes.push(Note { at: at(*until), event: Event::Healed { fault } });
+        if *node != "sentinel" {
+            let role = Event::Role { node: (*node).to_owned(), role: Role::Primary };
+            history.notes.push(Note { at: at(0), event: role });
+        }
+    }
+    let rollbacks = registers(&history).figures.rollbacks;
+    assert_eq!(rollbacks.len(), 1);
+    rollbacks[0].fault
+}
+
+#[test]
+fn what_is_lost_belongs_to_the_fault_that_lasts_and_not_to_a_sentinels() {
+    assert_eq!(
+        blamed(&[("a", 11, 21), ("b", 22, 23)]),
+        Some(0),
+        "the second begins sooner than the first began"
+    );
+    assert_eq!(blamed(&[("a", 10, 17), ("b", 22, 23)]), Some(1), "it is over by then");
+    assert_eq!(blamed(&[("sentinel", 19, 21), ("a", 10, 15)]), Some(1), "a sentinel has nothing to lose");
+    assert_eq!(blamed(&[("sentinel", 19, 21)]), Some(0), "where nobody's role is known, anybody may");
+    assert_eq!(blamed(&[]), None);
 }
 
 #[test]

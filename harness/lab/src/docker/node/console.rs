@@ -1,6 +1,6 @@
 //! What is tried in a node's own place, and at its door.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use futures_util::StreamExt;
@@ -11,6 +11,22 @@ use crate::docker::{Attempt, Docker, DockerError, probe};
 /// The command line of whichever engine is in somebody else's container.
 const ANY_CLI: [&str; 4] =
     ["sh", "-c", "exec \"$(command -v redis-cli || command -v valkey-cli)\" \"$@\"", "cli"];
+/// The same of its benchmark; says nothing where there is none.
+const ANY_BENCHMARK: [&str; 4] = [
+    "sh",
+    "-c",
+    "tool=$(command -v redis-benchmark || command -v valkey-benchmark) && exec \"$tool\" \"$@\"",
+    "benchmark",
+];
+/// Stops every server for as many seconds as its argument says, and prints how long that was in nanoseconds.
+const HOLD: &str = r#"
+servers=
+for process in /proc/[0-9]*; do
+  case "$(cat "$process/comm" 2>/dev/null)" in redis-server|valkey-server) servers="$servers ${process#/proc/}";; esac
+done
+from=$(date +%s%N); kill -STOP $servers; sleep "$1"; kill -CONT $servers; to=$(date +%s%N)
+echo $((to - from))
+"#;
 
 impl Node {
     /// Runs `redis-cli` inside the container, as on the node's own console: needs no network.
@@ -29,6 +45,34 @@ impl Node {
         words.extend(arguments.iter().map(String::as_str));
         words.extend(command);
         Ok(exec_with(&host.docker, &host.container, &words, environment).await?)
+    }
+
+    /// Runs the engine's own benchmark, `redis-benchmark` or `valkey-benchmark`, inside the container, and returns
+    /// what it printed; nothing where it is not installed. For servers that let everybody in.
+    ///
+    /// # Errors
+    /// The container does not run.
+    pub async fn benchmark(&self, arguments: &[&str]) -> Result<Option<String>, NodeError> {
+        let host = self.host()?;
+        let words = [&ANY_BENCHMARK[..], arguments].concat();
+        let printed = exec(&host.docker, &host.container, &words).await?;
+        Ok((!printed.trim().is_empty()).then_some(printed))
+    }
+
+    /// Stops the server for `length` and lets it go on, both from inside the container: more exact than a
+    /// [`FaultKind::Hold`](crate::docker::FaultKind::Hold), which waits for the container engine. Its sockets stay
+    /// open and silent meanwhile. Returns how long it was stopped, by the container's clock.
+    ///
+    /// # Errors
+    /// The container does not run, or no server runs in it.
+    pub async fn hold_for(&self, length: Duration) -> Result<Duration, NodeError> {
+        let host = self.host()?;
+        let seconds = length.as_secs_f64().to_string();
+        let printed = exec(&host.docker, &host.container, &["sh", "-c", HOLD, "hold", &seconds]).await?;
+        match printed.trim().parse() {
+            Ok(nanos) => Ok(Duration::from_nanos(nanos)),
+            Err(_) => Err(NodeError::Unheld { node: self.id.clone(), says: printed.trim().to_owned() }),
+        }
     }
 
     /// Sends a `PING` to another node's address, from this one's place on the network.

@@ -101,6 +101,14 @@ pub enum NodeError {
         /// Which node.
         node: NodeId,
     },
+    /// Its server could not be stopped and started again in its container.
+    #[error("the server of {node} was not held: {says}")]
+    Unheld {
+        /// Which node.
+        node: NodeId,
+        /// What was printed.
+        says: String,
+    },
     /// It did not reach a state in time.
     #[error("{node}: {source}{log}")]
     TimedOut {
