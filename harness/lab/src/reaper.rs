@@ -23,6 +23,8 @@ use crate::{
 const DISMISSED: &str = "dismissed";
 /// A runner that is told to end gives its tests ten seconds (nextest's grace period), and they tear down.
 const RUNNER_ENDS: Duration = Duration::from_secs(15);
+/// How often a reaper looks whether a process lives.
+const GLANCE: Duration = Duration::from_millis(100);
 /// A container that was asked for before the owner died is there within a second or two.
 const LOOKS: usize = 3;
 /// A container engine that is restarted, or upgraded, answers again within this.
@@ -52,15 +54,17 @@ impl Reaper {
         Self::start(program, &["reaper", "run", run.as_str(), &runner.to_string()])
     }
 
+    /// The same for what outlives this process, and ends with another.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub(crate) fn watch_over_rack(program: &Path, lab: &str, owner: &Owner) -> std::io::Result<()> {
+        let words = ["reaper", "rack", lab, &owner.to_string()];
+        command(program, &words).stdin(Stdio::null()).spawn().map(drop)
+    }
+
     fn start(program: &Path, words: &[&str]) -> std::io::Result<Self> {
-        let mut process = Command::new(program)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Of its own group: what ends the owner's group does not end the reaper.
-            .process_group(0)
-            .spawn()?;
+        let mut process = command(program, words).stdin(Stdio::piped()).spawn()?;
         let pipe = process.stdin.take().expect("its standard input is a pipe");
         Ok(Self { pipe, process })
     }
@@ -74,35 +78,60 @@ impl Reaper {
     }
 }
 
+fn command(program: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    // Of its own group: what ends the owner's group does not end the reaper.
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command
+}
+
 /// The reaper process, given the words after its program's name: waits for its owner's end, then removes
 /// what was left.
 pub fn main(words: &[String]) -> ExitCode {
-    let (scope, runner) = match words {
-        [verb, kind, lab] if verb == "reaper" && kind == "lab" => (Scope::Lab(lab.clone()), None),
+    let (scope, after) = match words {
+        [verb, kind, lab] if verb == "reaper" && kind == "lab" => (Scope::Lab(lab.clone()), After::Silence),
         [verb, kind, run, runner] if verb == "reaper" && kind == "run" => {
-            (Scope::Run(run.clone()), Owner::parse(runner))
+            (Scope::Run(run.clone()), After::SilenceAnd(Owner::parse(runner)))
         }
+        [verb, kind, lab, owner] if verb == "reaper" && kind == "rack" => match Owner::parse(owner) {
+            Some(owner) => (Scope::Lab(lab.clone()), After::TheEndOf(owner)),
+            None => return ExitCode::from(64),
+        },
         _ => return ExitCode::from(64),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return ExitCode::FAILURE };
-    runtime.block_on(reap(scope, runner))
+    runtime.block_on(reap(scope, after))
 }
 
-async fn reap(scope: Scope, runner: Option<Owner>) -> ExitCode {
+/// When to begin.
+enum After {
+    /// The pipe was closed.
+    Silence,
+    /// The same; and the runner, where its label can be read, is ended first.
+    SilenceAnd(Option<Owner>),
+    /// This process has ended.
+    TheEndOf(Owner),
+}
+
+async fn reap(scope: Scope, after: After) -> ExitCode {
     ignore_signals();
-    let mut said = String::new();
-    // A pipe that cannot be read any more is closed as well.
-    let _ = tokio::io::stdin().read_to_string(&mut said).await;
-    if said == DISMISSED {
-        return ExitCode::SUCCESS;
-    }
-    if let Some(runner) = runner {
-        runner.terminate();
-        let _ = wait::until("the runner to end", RUNNER_ENDS, Duration::from_millis(100), || async {
-            if runner.may_be_alive() { Seen::NotYet("running".to_owned()) } else { Seen::Ready(()) }
-        })
-        .await;
+    match after {
+        After::TheEndOf(owner) => {
+            while owner.may_be_alive() {
+                wait::pass(GLANCE).await;
+            }
+        }
+        After::Silence if dismissed().await => return ExitCode::SUCCESS,
+        After::SilenceAnd(_) if dismissed().await => return ExitCode::SUCCESS,
+        After::Silence | After::SilenceAnd(None) => {}
+        After::SilenceAnd(Some(runner)) => {
+            runner.terminate();
+            let _ = wait::until("the runner to end", RUNNER_ENDS, GLANCE, || async {
+                if runner.may_be_alive() { Seen::NotYet("running".to_owned()) } else { Seen::Ready(()) }
+            })
+            .await;
+        }
     }
     // What was being started when the owner died may appear a moment later: look again.
     for _ in 0..LOOKS {
@@ -112,6 +141,14 @@ async fn reap(scope: Scope, runner: Option<Owner>) -> ExitCode {
         wait::pass(Duration::from_secs(1)).await;
     }
     if removed(&scope).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Waits for the owner's last word, or its end without one.
+async fn dismissed() -> bool {
+    let mut said = String::new();
+    // A pipe that cannot be read any more is closed as well.
+    let _ = tokio::io::stdin().read_to_string(&mut said).await;
+    said == DISMISSED
 }
 
 /// Nobody comes after the reaper but the next sweep: a container engine that is busy, or is being started

@@ -7,7 +7,7 @@ use std::{panic::AssertUnwindSafe, path::Path, process::Stdio, time::Duration};
 use failover_lab::{
     Lab, Plan,
     connect::connect,
-    docker::{Kept, Leftovers, Scope, find, remove, sweep_dead},
+    docker::{Kept, Leftovers, SLOT_VAR, Scope, find, remove, sweep_dead},
     environment::Environment,
     session::{RUN_VAR, Session, new_run_id, runs_dir},
     wait::{self, Seen},
@@ -64,6 +64,8 @@ impl Owner {
         let mut process = Command::new(env!("CARGO_BIN_EXE_lab-victim"))
             .arg(reaper)
             .env(RUN_VAR, run.as_str())
+            // It is no test of nextest's.
+            .env_remove(SLOT_VAR)
             .envs(environment.variables())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -63,6 +63,7 @@ impl Bare {
             labels: docker.labels().to_map(),
             hosts: Vec::new(),
             in_memory: None,
+            lasting: false,
         };
         container::create(docker, network, plan).await?;
         let file = File { name: "redis.conf".to_owned(), text: conf.to_string() };

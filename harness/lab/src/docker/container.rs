@@ -5,7 +5,11 @@
 //! address is possible; doing that to several at once makes Docker 20.10 lose count of a network's
 //! endpoints, and then the network can never be removed.)
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::Ipv4Addr,
+};
 
 use bollard::{
     models::{ContainerCreateBody, HostConfig, Mount, MountTypeEnum, NetworkingConfig, PortBinding},
@@ -18,6 +22,7 @@ use bollard::{
 use super::{
     Addressing, Docker, DockerError, Network,
     node::{FOLDER, File},
+    rack::{Claim, MAKE_LABEL},
 };
 use crate::{archive, wait::Seen};
 
@@ -34,10 +39,21 @@ pub(super) struct Plan<'a> {
     pub(super) hosts: Vec<(String, Ipv4Addr)>,
     /// A folder that is kept in memory.
     pub(super) in_memory: Option<&'a str>,
+    /// It can be handed on: what runs in it does not depend on this lab.
+    pub(super) lasting: bool,
 }
 
-/// Makes the container, with a fixed address; does not start it.
-pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -> Result<(), DockerError> {
+/// What there is of a container that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It is there, and to be started.
+    New,
+    /// It was handed on, and runs.
+    HandedOn,
+}
+
+/// Makes the container, with a fixed address, unless it was handed on; does not start it.
+pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -> Result<Made, DockerError> {
     let ports: Vec<String> = plan.ports.iter().map(|port| format!("{port}/tcp")).collect();
     let mapped = docker.addressing() == Addressing::Mapped;
     // Any free port of localhost.
@@ -60,7 +76,7 @@ pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -
         ..HostConfig::default()
     };
     let endpoints = HashMap::from([(network.name().to_owned(), Network::at(plan.address))]);
-    let body = ContainerCreateBody {
+    let mut body = ContainerCreateBody {
         image: Some(plan.image.to_owned()),
         cmd: Some(plan.command),
         labels: Some(plan.labels),
@@ -69,9 +85,31 @@ pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -
         networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
         ..ContainerCreateBody::default()
     };
+    let make = plan.lasting.then(|| make_of(&body));
+    if let Some(rack) = &docker.rack {
+        let Claim { stands, in_the_way } = rack.claim(plan.name, make.as_deref(), plan.address);
+        if stands {
+            return Ok(Made::HandedOn);
+        }
+        let _turn = network.turn().await;
+        for other in in_the_way {
+            remove(docker, &other).await?;
+        }
+    }
+    body.labels.get_or_insert_default().extend(make.map(|make| (MAKE_LABEL.to_owned(), make)));
     let options = CreateContainerOptionsBuilder::new().name(plan.name).build();
     let doing = format!("creating `{}`", plan.name);
-    docker.api().create_container(Some(options), body).await.map(drop).map_err(DockerError::api(doing))
+    let created = docker.api().create_container(Some(options), body).await;
+    created.map(|_| Made::New).map_err(DockerError::api(doing))
+}
+
+/// Stands for all that a container is made from.
+fn make_of(body: &ContainerCreateBody) -> String {
+    // Maps in the order of their keys.
+    let body = serde_json::to_value(body).expect("plain data");
+    let mut hasher = DefaultHasher::new();
+    body.to_string().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// The address that the bridge handed out.

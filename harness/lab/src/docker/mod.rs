@@ -11,6 +11,7 @@ mod node;
 mod partition;
 mod post;
 mod probe;
+mod rack;
 mod relay;
 mod sidecar;
 mod sweep;
@@ -18,6 +19,7 @@ mod sweep;
 use std::sync::Arc;
 
 use bollard::Docker as Api;
+use futures_util::future::try_join_all;
 use lab_report::report::{Host, Image};
 
 pub use addressing::{Addressing, Route, route};
@@ -34,6 +36,8 @@ pub use node::{
 pub use partition::{Participant, Partition, PartitionError, Percent, Place, Prepared, Rate, Side, Split};
 pub use post::Post;
 pub use probe::{Attempt, Bystander};
+pub(crate) use rack::Rack;
+pub use rack::SLOT_VAR;
 pub use relay::Relay;
 pub use sweep::{Kept, Leftovers, Scope, Swept, find, remove, sweep_dead};
 
@@ -50,6 +54,8 @@ pub struct Docker {
     image: Image,
     addressing: Addressing,
     labels: Arc<Labels>,
+    /// What its labs stand on, if that outlives them.
+    rack: Option<Arc<Rack>>,
 }
 
 /// Why the environment cannot be used.
@@ -87,6 +93,13 @@ impl DockerError {
         move |source| Self::Api { doing, source: Box::new(source) }
     }
 
+    pub(crate) fn other<E: std::error::Error + Send + Sync + 'static>(
+        doing: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
+        let doing = doing.into();
+        move |source| Self::Api { doing, source: Box::new(source) }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
@@ -112,7 +125,7 @@ impl Docker {
         let api = connect::connect().await?;
         let addressing = route(&api).await?.addressing();
         let image = image::ensure(&api, &engine, progress).await?;
-        Ok(Self { api, engine, image, addressing, labels: Arc::new(labels) })
+        Ok(Self { api, engine, image, addressing, labels: Arc::new(labels), rack: None })
     }
 
     /// Connects, for containers that run already: `image` is what they run.
@@ -123,7 +136,60 @@ impl Docker {
         engine: Engine,
         labels: Labels,
     ) -> Self {
-        Self { api, engine, image, addressing, labels: Arc::new(labels) }
+        Self { api, engine, image, addressing, labels: Arc::new(labels), rack: None }
+    }
+
+    /// The same environment, on hosts that were handed on; it has the rack's labels.
+    ///
+    /// # Errors
+    /// The container engine does not answer.
+    pub(crate) async fn on(mut self, rack: Rack) -> Result<Self, DockerError> {
+        rack.look(&self.api).await?;
+        self.rack = Some(Arc::new(rack));
+        Ok(self)
+    }
+
+    /// The network of a lab: of its rack, or a new one.
+    ///
+    /// # Errors
+    /// No subnet is free, or the container engine refused.
+    pub(crate) async fn network(&self) -> Result<Network, DockerError> {
+        match self.rack.as_ref().and_then(|rack| rack.network()) {
+            Some(first) => Ok(Network::at_hand(&self.labels.lab, first)),
+            None => Network::create(self, &self.labels.lab).await,
+        }
+    }
+
+    /// What was done to a host, or to a network, is not undone by killing a server: none of it is handed on.
+    pub(super) fn spoil(&self) {
+        if let Some(rack) = &self.rack {
+            rack.spoil();
+        }
+    }
+
+    /// Hands the hosts of a lab on, without their servers, and removes everything else of it. Says whether it did:
+    /// otherwise all of it is still there.
+    ///
+    /// # Errors
+    /// The container engine refused. What is left of the lab is to be torn down.
+    pub(crate) async fn hand_on(&self, network: &Network, nodes: &[Arc<Node>]) -> Result<bool, NodeError> {
+        let Some(rack) = self.rack.as_ref().filter(|rack| rack.is_sound()) else { return Ok(false) };
+        try_join_all(nodes.iter().map(|node| node.kill_server())).await?;
+        let hosts: Vec<String> = nodes.iter().map(|node| node.container().to_owned()).collect();
+        let others = self.leftovers().await?.but(&hosts, network.name());
+        sweep::remove_these(&self.api, &others).await?;
+        rack.hand_on(Some(network.first()))?;
+        Ok(true)
+    }
+
+    /// Removes the hosts that were handed on, and that the lab has no use for.
+    pub(crate) async fn clear_rack(&self, network: &Network) -> Result<(), DockerError> {
+        let Some(rack) = &self.rack else { return Ok(()) };
+        let _turn = network.turn().await;
+        for host in rack.unclaimed() {
+            container::remove(self, &host).await?;
+        }
+        Ok(())
     }
 
     /// The same environment with another way to reach the nodes.
@@ -175,7 +241,11 @@ impl Docker {
     /// # Errors
     /// Something could not be removed.
     pub async fn tear_down(&self) -> Result<Leftovers, DockerError> {
-        sweep::remove(&self.api, &Scope::Lab(self.labels.lab.clone())).await
+        let removed = sweep::remove(&self.api, &Scope::Lab(self.labels.lab.clone())).await?;
+        if let Some(rack) = &self.rack {
+            rack.hand_on(None)?;
+        }
+        Ok(removed)
     }
 }
 

@@ -58,6 +58,16 @@ impl Network {
         Err(DockerError::NoSubnet { tried: TRIES })
     }
 
+    /// One that is there.
+    pub(super) fn at_hand(name: &str, first: Ipv4Addr) -> Self {
+        Self { name: name.to_owned(), base: first, turn: Arc::default() }
+    }
+
+    /// The first address of its subnet.
+    pub(super) fn first(&self) -> Ipv4Addr {
+        self.base
+    }
+
     /// The turn to do something that makes or takes an endpoint of this network: start, attach, detach,
     /// remove. Side by side, they make Docker 20.10 lose count of the endpoints, and a network whose count
     /// is not zero cannot be removed ("has active endpoints") before the daemon is started again.
@@ -82,6 +92,7 @@ impl Network {
     /// # Errors
     /// Something is still attached to it.
     pub async fn remove(&self, docker: &Docker) -> Result<(), DockerError> {
+        docker.spoil();
         let doing = format!("removing network `{}`", self.name);
         docker.api().remove_network(&self.name).await.map_err(DockerError::api(doing))
     }
@@ -98,6 +109,7 @@ impl Network {
         container: &str,
         address: Ipv4Addr,
     ) -> Result<(), DockerError> {
+        docker.spoil();
         let _turn = self.turn().await;
         let endpoint = Self::at(address);
         let request =
@@ -108,6 +120,7 @@ impl Network {
 
     /// Takes a container off; open connections go silent.
     pub(crate) async fn detach(&self, docker: &Docker, container: &str) -> Result<(), DockerError> {
+        docker.spoil();
         let _turn = self.turn().await;
         let request = NetworkDisconnectRequest { container: container.to_owned(), force: None };
         let doing = format!("taking `{container}` off `{}`", self.name);

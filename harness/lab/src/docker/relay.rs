@@ -129,6 +129,7 @@ impl Relay {
             labels: self.docker.labels().to_map(),
             hosts: Vec::new(),
             in_memory: None,
+            lasting: false,
         };
         container::create(&self.docker, &self.network, plan).await?;
         container::start(&self.docker, &self.network, &self.container).await?;

@@ -102,6 +102,13 @@ impl Leftovers {
         self.volumes.extend(more.volumes);
     }
 
+    /// Without these containers and this network.
+    pub(super) fn but(mut self, containers: &[String], network: &str) -> Self {
+        self.containers.retain(|thing| !containers.contains(&thing.name));
+        self.networks.retain(|thing| thing.name != network);
+        self
+    }
+
     fn keep(&mut self, wanted: impl Fn(&Thing) -> bool) {
         self.containers.retain(&wanted);
         self.networks.retain(&wanted);
@@ -185,6 +192,11 @@ pub async fn remove(api: &Api, scope: &Scope) -> Result<Leftovers, DockerError> 
     .await
     .map_err(|source| DockerError::Api { doing: "removing a lab".to_owned(), source: Box::new(source) })?;
     Ok(removed.into_inner().expect("no panic while held"))
+}
+
+/// Removes exactly these.
+pub(super) async fn remove_these(api: &Api, things: &Leftovers) -> Result<(), DockerError> {
+    remove_all(api, things).await.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// What becomes of topologies that were kept after a failure.

@@ -41,9 +41,10 @@ pub(super) async fn boot<T: Topology>(
             (None, Some(survey.image.clone()), deployment, Boot::found(begin.elapsed()))
         }
         (None, Some(docker)) => {
-            let network = Network::create(docker, &docker.labels().lab).await?;
+            let network = docker.network().await?;
             let site = Site { docker: docker.clone(), network, recorder: recorder.clone() };
             let (deployment, boot) = topology.boot(&site).await?;
+            docker.clear_rack(&site.network).await?;
             (Some(site.network), Some(docker.image().clone()), deployment, boot)
         }
         (None, None) => return Err("there is nothing to stand on".into()),

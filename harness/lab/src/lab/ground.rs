@@ -1,9 +1,11 @@
 //! What a lab stands on: a container engine to make nodes with, or a deployment that was found.
 
+use std::sync::Arc;
+
 use crate::{
     attach::{AttachError, Survey, survey},
     connect,
-    docker::{Docker, DockerError, Labels, route},
+    docker::{Docker, DockerError, Labels, Network, Node, Rack, route},
     environment::Environment,
     explain::chain,
     reaper::Reaper,
@@ -18,6 +20,8 @@ pub(super) struct Ground {
     pub(super) survey: Option<Survey>,
     /// Cleans up after this process; none where nothing can be left.
     reaper: Option<Reaper>,
+    /// All that is left are the hosts, for the next lab.
+    handed_on: bool,
 }
 
 impl Ground {
@@ -29,21 +33,28 @@ impl Ground {
         let environment = &session.environment;
         if let Environment::Endpoints { .. } = environment {
             let survey = survey(environment, None).await.map_err(attach_failed)?;
-            return Ok(Self { docker: None, survey: Some(survey), reaper: None });
+            return Ok(Self { docker: None, survey: Some(survey), reaper: None, handed_on: false });
         }
-        let labels = Labels::new(session.run.clone());
+        let rack = match environment {
+            Environment::Containers => Rack::take(session),
+            _ => None,
+        };
+        let labels =
+            rack.as_ref().map_or_else(|| Labels::new(session.run.clone()), |rack| rack.labels(session));
         // Before the first container, so that nothing is ever without somebody who removes or restores it.
         let reaper = Reaper::watch_over(session.reaper(), &labels.lab);
         let reaper = reaper.map_err(|error| format!("no reaper: {error}"))?;
         let prepared = match environment {
-            Environment::Containers => Docker::prepare(session.engine.clone(), labels, progress)
+            Environment::Containers => containers(session, labels, rack, progress)
                 .await
                 .map(|docker| (docker, None))
                 .map_err(|error| explained(&error, &error.hint())),
             _ => borrow(session, labels).await.map_err(attach_failed),
         };
         match prepared {
-            Ok((docker, survey)) => Ok(Self { docker: Some(docker), survey, reaper: Some(reaper) }),
+            Ok((docker, survey)) => {
+                Ok(Self { docker: Some(docker), survey, reaper: Some(reaper), handed_on: false })
+            }
             Err(why) => {
                 reaper.dismiss();
                 Err(why)
@@ -51,11 +62,21 @@ impl Ground {
         }
     }
 
-    /// Removes everything of the lab's, and restores what it borrowed.
+    /// Hands the hosts on, where there is somebody to do that for; says whether it did. What goes wrong is no loss: the
+    /// lab is torn down then.
+    pub(super) async fn hand_on(&mut self, network: Option<&Network>, nodes: &[Arc<Node>]) -> bool {
+        self.handed_on = match (&self.docker, network) {
+            (Some(docker), Some(network)) => docker.hand_on(network, nodes).await.unwrap_or(false),
+            _ => false,
+        };
+        self.handed_on
+    }
+
+    /// Removes everything of the lab's that was not handed on, and restores what it borrowed.
     pub(super) async fn clear(&self) -> Result<(), DockerError> {
         match &self.docker {
-            Some(docker) => docker.tear_down().await.map(drop),
-            None => Ok(()),
+            Some(docker) if !self.handed_on => docker.tear_down().await.map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -64,6 +85,19 @@ impl Ground {
         if let Some(reaper) = self.reaper {
             reaper.dismiss();
         }
+    }
+}
+
+async fn containers(
+    session: &Session,
+    labels: Labels,
+    rack: Option<Rack>,
+    progress: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Docker, DockerError> {
+    let docker = Docker::prepare(session.engine.clone(), labels, progress).await?;
+    match rack {
+        Some(rack) => docker.on(rack).await,
+        None => Ok(docker),
     }
 }
 

@@ -50,10 +50,11 @@ impl<T: Topology> Lab<T> {
             return never_began(bench, None);
         }
         bench.says(News::Doing("preparing".to_owned()));
-        let ground = match Ground::prepare(session, &|line| bench.says(News::Doing(line.to_owned()))).await {
-            Ok(ground) => ground,
-            Err(why) => return never_began(bench, Some(why)),
-        };
+        let mut ground =
+            match Ground::prepare(session, &|line| bench.says(News::Doing(line.to_owned()))).await {
+                Ok(ground) => ground,
+                Err(why) => return never_began(bench, Some(why)),
+            };
         let stop = interrupted();
         tokio::pin!(stop);
         bench.says(News::Doing("booting".to_owned()));
@@ -106,7 +107,15 @@ impl<T: Topology> Lab<T> {
         lab.deployment.retire().await;
         let nodes = summaries(&lab.deployment, &lab.recorder).await;
         let timeline = lab.recorder.timeline();
-        let Self { environment, judge, deployment, _observer: observer, _background: background, .. } = lab;
+        let Self {
+            environment,
+            network,
+            judge,
+            deployment,
+            _observer: observer,
+            _background: background,
+            ..
+        } = lab;
         drop((observer, background));
         let ours = environment == Environment::Containers;
         let aborted = if troubled && session.keep && ours {
@@ -115,7 +124,11 @@ impl<T: Topology> Lab<T> {
             aborted
         } else {
             judge.says(News::Doing(if ours { "tearing down" } else { "handing back" }.to_owned()));
-            join_all(deployment.nodes().iter().map(|node| node.remove())).await;
+            let nodes = deployment.nodes();
+            let as_it_was = aborted.is_none() && ground.hand_on(network.as_ref(), &nodes).await;
+            if !as_it_was {
+                join_all(nodes.iter().map(|node| node.remove())).await;
+            }
             let limit = if stopped { IN_A_HURRY } else { Duration::MAX };
             finish(ground, aborted, async || match timeout(limit, deployment.hand_back()).await {
                 Ok(handed_back) => handed_back,

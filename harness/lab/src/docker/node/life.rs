@@ -8,29 +8,44 @@ use std::{
 use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
 
 use super::{
-    File, Host, KEPT, Node, NodeError,
+    EQUIPPED, Host, KEPT, Node, NodeError, Server,
+    console::exec_with,
     host::{Tenure, addresses},
 };
 use crate::{
-    docker::{Addressing, DockerError, Network, container},
+    docker::{
+        Addressing, DockerError, Network,
+        container::{self, Made},
+    },
     record::Recorder,
     wait::{self, Seen},
 };
 
+/// Makes a host as good as new; see the script.
+const EQUIP: &str = include_str!("../equip.sh");
+/// What is printed then.
+const DONE: &str = "equipped";
 /// From starting a server to its first `PONG`: tens of milliseconds, on a busy machine seconds.
 const START: Duration = Duration::from_secs(20);
 /// A server answers some 20 ms after it was told to start; on a busy machine it is told more than once.
 const START_AGAIN: Duration = Duration::from_millis(250);
 
 impl Node {
-    /// Starts its container for the first time, and waits until its server answers, unless that is held.
-    pub(super) async fn start(&self, files: &[File], held: bool, network: &Network) -> Result<(), NodeError> {
+    /// Makes its host ready, and starts its server, unless that is held: then it waits for [`Node::serve`].
+    pub(super) async fn start(
+        &self,
+        server: &Server,
+        made: Made,
+        network: &Network,
+    ) -> Result<(), NodeError> {
         let host = self.host()?;
-        container::put(&host.docker, &host.container, files).await?;
-        self.start_container(host, network).await?;
+        if made == Made::New {
+            self.start_container(host, network).await?;
+        }
+        equip(host, server).await?;
         let _ = self.started.set(Instant::now());
         self.find_address().await?;
-        if held { Ok(()) } else { self.answers().await }
+        if server.held { Ok(()) } else { self.serve().await }
     }
 
     /// Waits until its server answers.
@@ -83,6 +98,7 @@ impl Node {
     /// Freezes every process: sockets stay open and say nothing.
     pub(in crate::docker) async fn pause(&self) -> Result<(), NodeError> {
         let host = self.in_our_hands().await?;
+        host.docker.spoil();
         let doing = format!("pausing `{}`", host.container);
         Ok(host.docker.api().pause_container(&host.container).await.map_err(DockerError::api(doing))?)
     }
@@ -116,7 +132,7 @@ impl Node {
         self.find_address().await
     }
 
-    /// Starts the server of a node that was launched without it, and waits until it answers.
+    /// Starts the server of a node that has not begun yet, and waits until it answers.
     ///
     /// # Errors
     /// The container engine refused, or the server does not answer: then the error holds its log.
@@ -271,5 +287,24 @@ impl Node {
             .await
             .map_err(DockerError::api(doing))?;
         Ok(kept)
+    }
+}
+
+/// Empties a host, and puts there what the server needs. Not as arguments: those are for everybody to read.
+async fn equip(host: &Host, server: &Server) -> Result<(), DockerError> {
+    let script = server.script(host.docker.engine().server());
+    let files: Vec<(&str, &str)> =
+        server.files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+    let files = [("server.sh", script.as_str())].into_iter().chain(files);
+    let (names, texts): (Vec<&str>, Vec<&str>) = files.unzip();
+    let variables = (1..).zip(texts).map(|(number, text)| format!("FILE_{number}={text}")).collect();
+    let words = [&["sh", "-c", EQUIP, "equip", EQUIPPED][..], &names].concat();
+    let printed = exec_with(&host.docker, &host.container, &words, variables).await?;
+    match printed.trim() {
+        DONE => Ok(()),
+        other => Err(DockerError::Api {
+            doing: format!("equipping `{}`", host.container),
+            source: other.to_owned().into(),
+        }),
     }
 }

@@ -27,6 +27,8 @@ use futures_util::StreamExt;
 use lab_report::NodeId;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, aio::MultiplexedConnection};
 
+/// What a host's log says when it gets a new node.
+const EQUIPPED: &str = "--- equipped for another node";
 /// PID 1 of every node; see the script.
 const SUPERVISOR: &str = include_str!("../supervisor.sh");
 /// Ends the name of a container that outlives its lab because somebody asked for it.
@@ -129,13 +131,6 @@ impl Node {
     pub async fn launch(docker: &Docker, network: &Network, launch: Launch) -> Result<Arc<Self>, NodeError> {
         let Launch { id, zone, index, server } = launch;
         let container = format!("{}-{id}", docker.labels().lab);
-        let program = docker.engine().server();
-        let held = if server.held { "held" } else { "" };
-        let mut command: Vec<String> =
-            ["sh", "-c", SUPERVISOR, id.as_str(), &server.when_returned, held, program]
-                .map(str::to_owned)
-                .into();
-        command.extend(server.arguments);
         let address = network.address(index);
         let mut labels = docker.labels().to_map();
         labels.insert("failover-lab.node".to_owned(), id.to_string());
@@ -145,16 +140,17 @@ impl Node {
             image: &docker.image().reference,
             address,
             ports: vec![server.port],
-            command,
+            command: ["sh", "-c", SUPERVISOR].map(str::to_owned).into(),
             labels,
-            hosts: server.hosts,
+            hosts: server.hosts.clone(),
             // Instead of the volume that official images would make.
             in_memory: Some("/data"),
+            lasting: true,
         };
-        container::create(docker, network, plan).await?;
+        let made = container::create(docker, network, plan).await?;
         let host = Host { docker: docker.clone(), container, tenure: Tenure::Own(network.clone()) };
-        let node = Self::new(id, zone, Some(host), (address, server.port), server.access);
-        match node.start(&server.files, server.held, network).await {
+        let node = Self::new(id, zone, Some(host), (address, server.port), server.access.clone());
+        match node.start(&server, made, network).await {
             Ok(()) => Ok(Arc::new(node)),
             Err(error) => {
                 // It is nobody's, and would keep its name and address. The error has its log; what cannot
@@ -354,7 +350,11 @@ impl Node {
         while let Some(Ok(chunk)) = stream.next().await {
             log.push_str(&chunk.to_string());
         }
-        log
+        // What servers said that ran there for earlier labs is not this node's.
+        match log.rfind(EQUIPPED) {
+            Some(begins) => log[begins..].lines().skip(1).map(|line| format!("{line}\n")).collect(),
+            None => log,
+        }
     }
 
     async fn in_time<T>(&self, result: Result<T, wait::TimedOut>) -> Result<T, NodeError> {

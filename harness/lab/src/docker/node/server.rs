@@ -98,6 +98,18 @@ impl Server {
     }
 }
 
+impl Server {
+    /// What a shell is told to run it with `program`; differently if it is told `again`.
+    pub(super) fn script(&self, program: &str) -> String {
+        let words = |words: &mut dyn Iterator<Item = &str>| {
+            shlex::try_join(words).expect("no argument of a server has a NUL in it")
+        };
+        let again = words(&mut self.when_returned.split_whitespace());
+        let first = words(&mut [program].into_iter().chain(self.arguments.iter().map(String::as_str)));
+        format!("if [ \"$1\" = again ]; then set -- {again}; else set --; fi\nexec {first} \"$@\"\n")
+    }
+}
+
 impl Access {
     /// How to connect to a server at `address`.
     ///
