@@ -6,7 +6,7 @@
 //! endpoints, and then the network can never be removed.)
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::Ipv4Addr,
 };
@@ -54,6 +54,17 @@ pub(super) enum Made {
 
 /// Makes the container, with a fixed address, unless it was handed on; does not start it.
 pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -> Result<Made, DockerError> {
+    let make = plan.lasting.then(|| plan.make());
+    if let Some(rack) = &docker.rack {
+        let Claim { stands, in_the_way } = rack.claim(plan.name, make.as_deref(), plan.address);
+        if stands {
+            return Ok(Made::HandedOn);
+        }
+        let _turn = network.turn().await;
+        for other in in_the_way {
+            remove(docker, &other).await?;
+        }
+    }
     let ports: Vec<String> = plan.ports.iter().map(|port| format!("{port}/tcp")).collect();
     let mapped = docker.addressing() == Addressing::Mapped;
     // Any free port of localhost.
@@ -75,41 +86,33 @@ pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -
         mounts: mount.map(|mount| vec![mount]),
         ..HostConfig::default()
     };
+    let make = make.map(|make| (MAKE_LABEL.to_owned(), make));
+    let labels = plan.labels.into_iter().chain(make).collect();
     let endpoints = HashMap::from([(network.name().to_owned(), Network::at(plan.address))]);
-    let mut body = ContainerCreateBody {
+    let body = ContainerCreateBody {
         image: Some(plan.image.to_owned()),
         cmd: Some(plan.command),
-        labels: Some(plan.labels),
+        labels: Some(labels),
         exposed_ports: mapped.then_some(ports),
         host_config: Some(host),
         networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
         ..ContainerCreateBody::default()
     };
-    let make = plan.lasting.then(|| make_of(&body));
-    if let Some(rack) = &docker.rack {
-        let Claim { stands, in_the_way } = rack.claim(plan.name, make.as_deref(), plan.address);
-        if stands {
-            return Ok(Made::HandedOn);
-        }
-        let _turn = network.turn().await;
-        for other in in_the_way {
-            remove(docker, &other).await?;
-        }
-    }
-    body.labels.get_or_insert_default().extend(make.map(|make| (MAKE_LABEL.to_owned(), make)));
     let options = CreateContainerOptionsBuilder::new().name(plan.name).build();
     let doing = format!("creating `{}`", plan.name);
     let created = docker.api().create_container(Some(options), body).await;
     created.map(|_| Made::New).map_err(DockerError::api(doing))
 }
 
-/// Stands for all that a container is made from.
-fn make_of(body: &ContainerCreateBody) -> String {
-    // Maps in the order of their keys.
-    let body = serde_json::to_value(body).expect("plain data");
-    let mut hasher = DefaultHasher::new();
-    body.to_string().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+impl Plan<'_> {
+    /// Stands for all that makes one container different from another.
+    fn make(&self) -> String {
+        let labels: BTreeMap<_, _> = self.labels.iter().collect();
+        let mut hasher = DefaultHasher::new();
+        (self.image, self.address, &self.ports, &self.command, labels, &self.hosts, self.in_memory)
+            .hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
 }
 
 /// The address that the bridge handed out.
