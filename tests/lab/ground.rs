@@ -26,6 +26,8 @@ mod poor_links;
 mod posts;
 /// Prometheus takes the alerting rules.
 mod promtool;
+/// Hosts are handed on from lab to lab, and go with whoever runs the labs.
+mod racks;
 /// What a node keeps when its server comes back: its address, and nothing else.
 mod restarts;
 

@@ -7,13 +7,14 @@ use clap::Args;
 use failover_lab::{
     attach::survey,
     connect,
-    docker::{Kept, host, route, sweep_dead, this_machine},
+    docker::{Kept, Scope, host, remove, route, sweep_dead, this_machine},
     engine::{ENGINE_VARIABLE, Engine},
     environment::{Environment, Terms},
     image,
     session::{self, KEEP_VAR, RUN_VAR, SEED_VAR, TARGET_VAR, new_run_id, new_seed, now_utc},
 };
 use lab_report::{
+    RunId,
     checklist::{Checklist, Step},
     evidence::At,
     report::Run,
@@ -123,6 +124,9 @@ impl Grade {
             .env(KEEP_VAR, if self.keep { "1" } else { "0" });
         let mut following = Following::new(dir, asked);
         let ended = Runner::start(command, &run.id)?.follow(&mut following).await;
+        if *environment == Environment::Containers && !self.keep {
+            clear(&run.id).await?;
+        }
         match ended {
             Ok(_) => Ok(()),
             Err(error) => Err(Failure::missing(
@@ -131,6 +135,14 @@ impl Grade {
             )),
         }
     }
+}
+
+/// Removes the hosts that the last steps left to the next ones. Their reapers are about to do it.
+async fn clear(run: &RunId) -> Result<(), Failure> {
+    let spinner = Spinner::start("tearing down");
+    remove(&connect::connect().await?, &Scope::Run(run.to_string())).await?;
+    spinner.finish("nothing is left");
+    Ok(())
 }
 
 /// Sweeps what dead runs left, makes sure of the images, and names a new run.

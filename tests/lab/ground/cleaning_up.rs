@@ -28,7 +28,7 @@ pub(super) const NO_REAPER: &str = "true";
 /// One that hands a deployment back first takes half a minute to end.
 const ENDS: Duration = Duration::from_secs(60);
 /// A boot, on a busy machine.
-const BOOT: Duration = Duration::from_secs(20);
+pub(super) const BOOT: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(15);
 const PACE: Duration = Duration::from_millis(20);
 /// What the container engine was asked for before its owner died is there within this.
@@ -112,24 +112,37 @@ impl Owner {
 
     /// What there is of its lab.
     pub(super) async fn left(&self) -> Leftovers {
-        let api = connect().await.expect("the container engine answers");
-        find(&api, &Scope::Run(self.run.to_string())).await.expect("the container engine answers")
+        left(&self.run).await
     }
 
     async fn has(&self, what: &str, wanted: impl Fn(&Leftovers) -> bool) {
-        let seen = wait::until(what, SOON, PACE, async || match self.left().await {
-            left if wanted(&left) => Seen::Ready(()),
-            left => Seen::NotYet(format!("{:?}", left.names())),
-        });
-        seen.await.unwrap_or_else(|late| panic!("{late}"));
+        has(&self.run, what, wanted).await;
     }
 
     /// Nothing is left, and nothing comes late.
     pub(super) async fn has_nothing(&self) {
-        self.has("nothing", Leftovers::is_empty).await;
-        wait::pass(LATE).await;
-        assert_eq!(self.left().await.names(), Vec::<String>::new(), "what came late");
+        has_nothing(&self.run).await;
     }
+}
+
+pub(super) async fn left(run: &RunId) -> Leftovers {
+    let api = connect().await.expect("the container engine answers");
+    find(&api, &Scope::Run(run.to_string())).await.expect("the container engine answers")
+}
+
+async fn has(run: &RunId, what: &str, wanted: impl Fn(&Leftovers) -> bool) {
+    let seen = wait::until(what, SOON, PACE, async || match left(run).await {
+        left if wanted(&left) => Seen::Ready(()),
+        left => Seen::NotYet(format!("{:?}", left.names())),
+    });
+    seen.await.unwrap_or_else(|late| panic!("{late}"));
+}
+
+/// Nothing of a run is left, and nothing comes late.
+pub(super) async fn has_nothing(run: &RunId) {
+    has(run, "nothing", Leftovers::is_empty).await;
+    wait::pass(LATE).await;
+    assert_eq!(left(run).await.names(), Vec::<String>::new(), "what came late");
 }
 
 /// 1. The owner of a lab is killed, and has no time for anything.

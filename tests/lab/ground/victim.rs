@@ -2,6 +2,8 @@
 //!
 //! `lab-victim <reaper>` says `running` when its step has begun, and at the end why it ended. One that is
 //! attached to somebody else's deployment has taken the primary down before it says so.
+//!
+//! `lab-victim <reaper> unharmed` and `lab-victim <reaper> paused` are the labs of `racks.rs`: they end by themselves.
 
 use std::{error::Error, io::Write, path::Path};
 
@@ -16,6 +18,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let reaper = std::env::args_os().nth(1).ok_or("usage: lab-victim <reaper>")?;
     let mut session = Session::from_env(Path::new(&reaper))?;
     session.keep = false;
+    if let Some(fate) = std::env::args().nth(2) {
+        say(&look_around(&session, &fate).await?)?;
+        return Ok(());
+    }
     let aborted = match session.environment {
         Environment::Containers => {
             let topology = replicated(0).without_automatic_failover();
@@ -34,17 +40,41 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Says which host it is on, how many keys and servers it has seen, and leaves a key. A host that was `paused` is not
+/// as it was.
+async fn look_around(session: &Session, fate: &str) -> Result<String, Box<dyn Error>> {
+    let step = step();
+    let topology = replicated(0).without_automatic_failover();
+    let plan = Plan { step: &step, case: None, topology, needs: &[], folder: "victim".into() };
+    let mut seen = String::new();
+    let record = Lab::run(session, plan, async |lab| {
+        let node = lab.group().primary();
+        let host = lab.docker().api().inspect_container(node.container(), None).await?.id.unwrap_or_default();
+        let keys: u64 = node.ask(&["DBSIZE"]).await?;
+        let servers = node.log().await.matches("Ready to accept connections").count();
+        node.ask::<()>(&["SET", "left", "behind"]).await?;
+        if fate == "paused" {
+            lab.inject(FaultKind::Hold, &node).await?.heal().await?;
+        }
+        seen = format!("{host} {keys} keys, {servers} servers");
+        Ok(())
+    });
+    match record.await.aborted {
+        Some(why) => Err(why.into()),
+        None => Ok(seen),
+    }
+}
+
+fn step() -> Step {
+    Step { id: "victim".into(), title: "Waits to be ended".into(), cases: Vec::new(), checks: Vec::new() }
+}
+
 async fn wait_for_the_end<T: Topology>(
     session: &Session,
     topology: T,
     act: impl AsyncFnOnce(&mut Lab<T>) -> Result<(), StepError>,
 ) -> Option<String> {
-    let step = Step {
-        id: "victim".into(),
-        title: "Waits to be ended".into(),
-        cases: Vec::new(),
-        checks: Vec::new(),
-    };
+    let step = step();
     let plan = Plan { step: &step, case: None, topology, needs: &[], folder: "victim".into() };
     let record = Lab::run(session, plan, async |lab| {
         act(lab).await?;
