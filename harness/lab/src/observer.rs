@@ -1,7 +1,11 @@
 //! The observer: asks every node for its role and its figures, on connections of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use futures_util::future::BoxFuture;
 use lab_report::{
     NodeId,
     evidence::{Role, Sample},
@@ -25,6 +29,9 @@ pub const ROLE_EVERY: Duration = Duration::from_millis(10);
 const GLANCE_EVERY: Duration = Duration::from_millis(200);
 /// A node that does not answer within this is unreachable.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Under TLS a connection is given up no sooner than after this, as everybody else's is ([`Node::ask`]): each costs the
+/// server a handshake. Those that nobody waits for the end of keep it so busy that the next one takes as long.
+const HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// Watches nodes until dropped.
 pub struct Observer {
@@ -55,24 +62,49 @@ impl Observer {
 struct Probe {
     node: Arc<Node>,
     connection: Option<MultiplexedConnection>,
+    /// The one that is being made.
+    coming: Option<BoxFuture<'static, RedisResult<MultiplexedConnection>>>,
+    /// Since when it is being made, or silent.
+    since: Instant,
+    /// It is given up after this.
+    limit: Duration,
 }
 
 impl Probe {
     fn new(node: Arc<Node>) -> Self {
-        Self { node, connection: None }
+        let limit = if node.access().tls.is_some() { HANDSHAKE } else { PATIENCE };
+        Self { node, connection: None, coming: None, since: Instant::now(), limit }
     }
 
     async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Option<T> {
         let answer = timeout(PATIENCE, async {
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => self.node.connect(PATIENCE).await?,
-            };
-            let answer = command.query_async(&mut connection).await?;
-            self.connection = Some(connection);
-            RedisResult::Ok(answer)
+            let mut connection = self.connection().await?;
+            command.query_async(&mut connection).await
         });
-        answer.await.ok()?.ok()
+        match answer.await {
+            Ok(Ok(answer)) => {
+                self.since = Instant::now();
+                return Some(answer);
+            }
+            Ok(Err(_)) => self.connection = None,
+            Err(_) if self.since.elapsed() >= self.limit => (self.connection, self.coming) = (None, None),
+            Err(_) => {}
+        }
+        None
+    }
+
+    async fn connection(&mut self) -> RedisResult<MultiplexedConnection> {
+        if let Some(connection) = &self.connection {
+            return Ok(connection.clone());
+        }
+        let coming = self.coming.get_or_insert_with(|| {
+            self.since = Instant::now();
+            let (node, limit) = (Arc::clone(&self.node), self.limit);
+            Box::pin(async move { node.connect(limit).await })
+        });
+        let made = coming.await;
+        (self.coming, self.since) = (None, Instant::now());
+        Ok(self.connection.insert(made?).clone())
     }
 }
 

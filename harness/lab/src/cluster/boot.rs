@@ -36,7 +36,7 @@ const NOBODY_LEAVES: &str = "1000";
 const NODES_CONF: &str = "nodes.conf";
 const REDIS_CONF: &str = "redis.conf";
 /// Two writable delays and an election; a sound boot takes a quarter of a second.
-const BOOT: Duration = Duration::from_secs(20);
+pub(super) const BOOT: Duration = Duration::from_secs(20);
 const PACE: Duration = Duration::from_millis(10);
 
 pub(super) async fn boot(topology: &Clusters, site: &Site) -> Result<(ClusterGroup, Boot), StepError> {
@@ -72,15 +72,14 @@ async fn launch(
 ) -> Result<Arc<Node>, StepError> {
     let id = topology.id_of(index);
     let mut settings = topology.settings_of(index);
-    if topology.formed {
-        // Replicas start after the primaries. None is to take another for dead that is still to come.
-        settings.insert(NODE_TIMEOUT.to_owned(), BOOT.as_millis().to_string());
-        // Pings are as rare then. A primary that has just taken over looks as if nobody followed it to whoever
-        // was not told yet, and a replica of another shard would come to its help after 5 s.
-        settings.insert(BARRIER.to_owned(), NOBODY_LEAVES.to_owned());
-        // Without it Valkey 8.1 leaves a primary that another shard took the slots of as it is, only empty.
-        settings.insert(MIGRATION.to_owned(), "yes".to_owned());
-    }
+    // Replicas start after the primaries, and nodes that stand alone have yet to meet. None is to take another for dead
+    // that is still to come, or to forget one that it is only just meeting (`clusterCron`: after as long).
+    settings.insert(NODE_TIMEOUT.to_owned(), BOOT.as_millis().to_string());
+    // Pings are as rare then. A primary that has just taken over looks as if nobody followed it to whoever was not told
+    // yet, and a replica of another shard would come to its help after 5 s.
+    settings.insert(BARRIER.to_owned(), NOBODY_LEAVES.to_owned());
+    // Without it Valkey 8.1 leaves a primary that another shard took the slots of as it is, only empty.
+    settings.insert(MIGRATION.to_owned(), "yes".to_owned());
     let mut server = Server::of_settings(&settings);
     server.held = topology.formed && index < topology.members();
     server.when_returned = when_returned(topology, index);
@@ -221,12 +220,12 @@ impl ClusterGroup {
 
     /// From here on a node that does not answer is failing when the topology says so, and replicas go where they
     /// may.
-    async fn settle(&self) -> Result<(), NodeError> {
+    pub(super) async fn settle(&self) -> Result<(), NodeError> {
         let tell = async |(index, node): (usize, &Arc<Node>)| {
             let own = settled(&self.topology, index);
             let pairs = own.iter().flat_map(|(name, value)| [*name, value.as_str()]);
             let words: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(pairs).collect();
-            node.ask::<()>(&words).await
+            node.ask_within::<()>(&words, BOOT).await
         };
         try_join_all(self.nodes.iter().enumerate().map(tell)).await.map(drop)
     }

@@ -2,6 +2,7 @@
 
 mod application;
 mod boot;
+mod create;
 mod membership;
 mod owner;
 mod plan;
@@ -133,21 +134,6 @@ impl ClusterGroup {
     pub async fn state(&self, node: &Node) -> Result<String, NodeError> {
         let info = Info::parse(&node.ask::<String>(&["CLUSTER", "INFO"]).await?);
         Ok(info.get("cluster_state").unwrap_or("unknown").to_owned())
-    }
-
-    /// Makes a cluster of nodes that stand alone, the way everybody does it, and returns what was printed:
-    /// `redis-cli --cluster create`, on the first node.
-    ///
-    /// # Errors
-    /// The container does not run.
-    pub async fn create(&self) -> Result<String, NodeError> {
-        let addresses = self.members().iter().map(|node| format!("{}:{}", node.address(), node.port()));
-        let mut command: Vec<String> = ["--cluster", "create"].map(str::to_owned).into();
-        command.extend(addresses);
-        let replicas = self.topology.replicas.to_string();
-        command.extend(["--cluster-replicas", &replicas, "--cluster-yes"].map(str::to_owned));
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        self.nodes[0].console(&words).await
     }
 
     /// A client of the cluster, as an application has one.

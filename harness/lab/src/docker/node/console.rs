@@ -4,9 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use futures_util::StreamExt;
+use tokio::time::timeout;
 
-use super::{Access, Cli, Node, NodeError, host::Tenure, sockets};
-use crate::docker::{Attempt, Docker, DockerError, probe};
+use super::{Access, Cli, Node, NodeError, host::Tenure, shortened, sockets};
+use crate::{
+    docker::{Attempt, Docker, DockerError, probe},
+    wait,
+};
 
 /// The command line of whichever engine is in somebody else's container.
 const ANY_CLI: [&str; 4] =
@@ -28,23 +32,70 @@ from=$(date +%s%N); kill -STOP $servers; sleep "$1"; kill -CONT $servers; to=$(d
 echo $((to - from))
 "#;
 
+/// What `timeout` says of a command that it had to end: that of the GNU project, and that of BusyBox.
+const ENDED: i64 = 124;
+const TERMINATED: i64 = 128 + 15;
+
+/// A container engine says that a command has ended no later than this.
+const SAYS_SO: Duration = Duration::from_secs(5);
+
 impl Node {
     /// Runs `redis-cli` inside the container, as on the node's own console: needs no network.
     ///
     /// # Errors
     /// The container does not run.
     pub async fn console(&self, command: &[&str]) -> Result<String, NodeError> {
+        let mut printed = String::new();
+        self.redis_cli(&[], command, &mut printed).await?;
+        Ok(printed)
+    }
+
+    /// [`Node::console`], but what has not ended after `budget` is ended.
+    ///
+    /// # Errors
+    /// The container does not run, or it was ended: then the error holds what it had printed.
+    pub async fn console_within(&self, command: &[&str], budget: Duration) -> Result<String, NodeError> {
+        // From inside: the container engine cannot end what it runs for us.
+        let seconds = budget.as_secs_f64().ceil().to_string();
+        let mut printed = String::new();
+        let ran = async {
+            let id = self.redis_cli(&["timeout", &seconds], command, &mut printed).await?;
+            let host = self.host()?;
+            let doing = || format!("asking how `redis-cli` ended in `{}`", host.container);
+            let ended = host.docker.api().inspect_exec(&id).await.map_err(DockerError::api(doing()))?;
+            Ok::<_, NodeError>(ended.exit_code)
+        };
+        // The engine has to say so, too.
+        match timeout(budget + wait::scaled(SAYS_SO), ran).await {
+            Ok(Ok(Some(ENDED | TERMINATED))) | Err(_) => Err(NodeError::Stalled {
+                node: self.id.clone(),
+                command: shortened(command),
+                budget,
+                printed: printed.trim().to_owned(),
+            }),
+            Ok(ended) => ended.map(|_| printed),
+        }
+    }
+
+    /// Runs `redis-cli` by way of the command in front of it, if any, and says what the container engine calls that.
+    async fn redis_cli(
+        &self,
+        by: &[&str],
+        command: &[&str],
+        printed: &mut String,
+    ) -> Result<String, NodeError> {
         let host = self.host()?;
         let port = self.port.to_string();
         let Cli { arguments, environment } = self.access.cli();
-        let mut words = match host.tenure {
-            Tenure::Own(_) => vec![host.docker.engine().cli()],
-            Tenure::Lent(_) => ANY_CLI.to_vec(),
-        };
+        let mut words = by.to_vec();
+        match host.tenure {
+            Tenure::Own(_) => words.push(host.docker.engine().cli()),
+            Tenure::Lent(_) => words.extend(ANY_CLI),
+        }
         words.extend(["-p", &port]);
         words.extend(arguments.iter().map(String::as_str));
         words.extend(command);
-        Ok(exec_with(&host.docker, &host.container, &words, environment).await?)
+        Ok(run(&host.docker, &host.container, &words, environment, printed).await?)
     }
 
     /// Runs the engine's own benchmark, `redis-benchmark` or `valkey-benchmark`, inside the container, and returns
@@ -136,6 +187,19 @@ pub(in crate::docker) async fn exec_with(
     command: &[&str],
     environment: Vec<String>,
 ) -> Result<String, DockerError> {
+    let mut printed = String::new();
+    run(docker, container, command, environment, &mut printed).await?;
+    Ok(printed)
+}
+
+/// Adds what a command prints to `printed` as it comes, and says what the container engine calls the command.
+async fn run(
+    docker: &Docker,
+    container: &str,
+    command: &[&str],
+    environment: Vec<String>,
+    printed: &mut String,
+) -> Result<String, DockerError> {
     let doing = || format!("running `{}` in `{container}`", command.join(" "));
     let options = CreateExecOptions {
         cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
@@ -146,11 +210,10 @@ pub(in crate::docker) async fn exec_with(
     };
     let exec = docker.api().create_exec(container, options).await.map_err(DockerError::api(doing()))?;
     let started = docker.api().start_exec(&exec.id, None).await.map_err(DockerError::api(doing()))?;
-    let mut printed = String::new();
     if let StartExecResults::Attached { mut output, .. } = started {
         while let Some(chunk) = output.next().await {
             printed.push_str(&chunk.map_err(DockerError::api(doing()))?.to_string());
         }
     }
-    Ok(printed)
+    Ok(exec.id)
 }

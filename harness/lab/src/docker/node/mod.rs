@@ -111,6 +111,18 @@ pub enum NodeError {
         /// What was printed.
         says: String,
     },
+    /// A command on its console did not end.
+    #[error("`{command}` on {node} had not ended after {budget:?}, and was ended. It printed:\n{printed}")]
+    Stalled {
+        /// Which node.
+        node: NodeId,
+        /// The command.
+        command: String,
+        /// How long it had.
+        budget: Duration,
+        /// What it had printed.
+        printed: String,
+    },
     /// It did not reach a state in time.
     #[error("{node}: {source}{log}")]
     TimedOut {
