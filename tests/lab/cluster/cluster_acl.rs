@@ -13,7 +13,7 @@ use super::{
     cluster_manual_failover::synchronised,
     seen::a_few_acknowledged,
     serial_failures::Replaced,
-    slot_failover::{STAGE, acknowledged_by, keys},
+    slot_failover::{STAGE, acknowledged_since, keys},
 };
 use crate::{
     admission::{PATIENCE, answers, secrets_in, turned_away},
@@ -141,7 +141,8 @@ async fn fail_over(lab: &mut Lab<Clusters>, before: &Allowed) -> Outcome {
 
     // 5. As before.
     let goes_on = "its writes are acknowledged by the new primary";
-    let observed = acknowledged_by(lab, &heir, &keys).await.map_or_else(|why| why, |()| goes_on.to_owned());
+    let acknowledged = acknowledged_since(lab, &heir, &keys, |write| write.done).await;
+    let observed = acknowledged.map_or_else(|why| why, |()| goes_on.to_owned());
     writer.abandon();
     if lab.check("acl.client-follows", Judgement::equal(goes_on, observed)) {
         let now = Allowed::at(lab, &heir, &keys).await?;

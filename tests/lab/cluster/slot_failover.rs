@@ -12,7 +12,7 @@ use failover_lab::{
 };
 use lab_report::{
     Slot,
-    evidence::Outcome,
+    evidence::{At, Outcome, Write},
     judge::{ClusterClocks, Judgement, SlotFailover, loss, seconds, undisturbed},
 };
 use rstest::rstest;
@@ -139,12 +139,22 @@ pub(super) async fn owner_everywhere(lab: &Lab<Clusters>, nodes: &[Arc<Node>], h
 
 /// Waits until a write of the timeline's, since the promotion, is at the new primary.
 pub(super) async fn acknowledged_by(lab: &Lab<Clusters>, heir: &Node, keys: &Keys) -> Result<(), String> {
+    acknowledged_since(lab, heir, keys, |write| write.intended).await
+}
+
+/// The same by any other moment of a write. When it was done is one where whoever was lost can have acknowledged
+/// nothing for a while, and where writes wait for others: those that an outage kept waiting come first.
+pub(super) async fn acknowledged_since(
+    lab: &Lab<Clusters>,
+    heir: &Node,
+    keys: &Keys,
+    moment: fn(&Write) -> At,
+) -> Result<(), String> {
     let since = lab.recorder().now();
     let written = lab.wait("the client's writes to reach the new primary", STAGE, async || {
         let last = lab.recorder().look(|timeline| {
-            let acknowledged = |write: &&lab_report::evidence::Write| {
-                write.outcome == Outcome::Acknowledged && write.intended >= since
-            };
+            let acknowledged =
+                |write: &&Write| write.outcome == Outcome::Acknowledged && moment(write) >= since;
             timeline.writes.iter().rfind(acknowledged).map(|write| write.sequence)
         });
         match last {
@@ -162,15 +172,13 @@ pub(super) async fn acknowledged_by(lab: &Lab<Clusters>, heir: &Node, keys: &Key
 async fn tell(
     lab: &mut Lab<Clusters>,
     old: &Node,
-    writes: &[lab_report::evidence::Write],
+    writes: &[Write],
     keys: &Keys,
     heir: &Node,
 ) -> Result<(), StepError> {
     let failover = failover(lab, old).ok_or("there was no fault")?;
     let first = failover.promoted.and_then(|promoted| {
-        let again = |write: &&lab_report::evidence::Write| {
-            write.outcome == Outcome::Acknowledged && write.done >= promoted
-        };
+        let again = |write: &&Write| write.outcome == Outcome::Acknowledged && write.done >= promoted;
         Some((promoted, writes.iter().filter(again).map(|write| write.done).min()?))
     });
     if let Some((promoted, first)) = first {
