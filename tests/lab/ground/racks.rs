@@ -78,7 +78,7 @@ async fn a_lab_gets_the_last_ones_host_as_good_as_new() {
     runner.killed().await;
 }
 
-/// 1. A lab pauses its host: nothing of it is handed on.
+/// 1. A lab leaves its host paused: nothing of it is handed on.
 /// 2. The next one makes its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_was_paused_is_not_handed_on() {

@@ -160,20 +160,17 @@ impl Docker {
         }
     }
 
-    /// What was done to a host, or to a network, is not undone by killing a server: none of it is handed on.
-    pub(super) fn spoil(&self) {
-        if let Some(rack) = &self.rack {
-            rack.spoil();
-        }
-    }
-
     /// Hands the hosts of a lab on, without their servers, and removes everything else of it. Says whether it did:
     /// otherwise all of it is still there.
     ///
     /// # Errors
     /// The container engine refused. What is left of the lab is to be torn down.
     pub(crate) async fn hand_on(&self, network: &Network, nodes: &[Arc<Node>]) -> Result<bool, NodeError> {
-        let Some(rack) = self.rack.as_ref().filter(|rack| rack.is_sound()) else { return Ok(false) };
+        let Some(rack) = &self.rack else { return Ok(false) };
+        let as_made = try_join_all(nodes.iter().map(|node| node.is_as_made(network))).await?;
+        if as_made.contains(&false) {
+            return Ok(false);
+        }
         try_join_all(nodes.iter().map(|node| node.kill_server())).await?;
         let hosts: Vec<String> = nodes.iter().map(|node| node.container().to_owned()).collect();
         let others = self.leftovers().await?.but(&hosts, network.name());

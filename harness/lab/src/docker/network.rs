@@ -92,7 +92,6 @@ impl Network {
     /// # Errors
     /// Something is still attached to it.
     pub async fn remove(&self, docker: &Docker) -> Result<(), DockerError> {
-        docker.spoil();
         let doing = format!("removing network `{}`", self.name);
         docker.api().remove_network(&self.name).await.map_err(DockerError::api(doing))
     }
@@ -109,7 +108,6 @@ impl Network {
         container: &str,
         address: Ipv4Addr,
     ) -> Result<(), DockerError> {
-        docker.spoil();
         let _turn = self.turn().await;
         let endpoint = Self::at(address);
         let request =
@@ -120,7 +118,6 @@ impl Network {
 
     /// Takes a container off; open connections go silent.
     pub(crate) async fn detach(&self, docker: &Docker, container: &str) -> Result<(), DockerError> {
-        docker.spoil();
         let _turn = self.turn().await;
         let request = NetworkDisconnectRequest { container: container.to_owned(), force: None };
         let doing = format!("taking `{container}` off `{}`", self.name);

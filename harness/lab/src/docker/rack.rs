@@ -3,7 +3,7 @@
 //! To start and remove a container costs a third of a second of processor time, and a cluster has six. Tests that
 //! run one after the other in one of nextest's slots hand theirs on: a host whose server was killed, and that gets
 //! new files before the next one starts, is as good as new. Nothing is handed on by a step that ended before its
-//! time, or that did more to a host than to kill its server: paused it, cut it off, put it on another network.
+//! time or left a fault behind, nor where a host is not what it was made to be: stopped, paused, on another network.
 //!
 //! A rack is nextest's, and goes with it: a reaper of its own waits for that. While a lab stands on it, it is that lab
 //! as well.
@@ -14,10 +14,7 @@ use std::{
     io::{Read as _, Seek as _, Write as _},
     net::Ipv4Addr,
     os::unix::process::parent_id,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Mutex,
 };
 
 use bollard::{Docker as Api, models::ContainerSummary, query_parameters::ListContainersOptionsBuilder};
@@ -38,7 +35,6 @@ pub(crate) struct Rack {
     note: Mutex<File>,
     handed_on: HandedOn,
     standing: Mutex<BTreeMap<String, Standing>>,
-    spoiled: AtomicBool,
 }
 
 /// What the next lab has to know.
@@ -95,8 +91,7 @@ impl Rack {
                 HandedOn { lab, owner: owner.to_string(), network: None }
             }
         };
-        let (standing, spoiled) = (Mutex::default(), AtomicBool::new(false));
-        Some(Self { note: Mutex::new(note), handed_on, standing, spoiled })
+        Some(Self { note: Mutex::new(note), handed_on, standing: Mutex::default() })
     }
 
     /// What everything on it is labelled with.
@@ -145,16 +140,6 @@ impl Rack {
         std::mem::take(&mut *self.standing.lock().expect("no panic while held")).into_keys().collect()
     }
 
-    /// Something was done to a host, or to the network, that killing a server does not undo.
-    pub(super) fn spoil(&self) {
-        self.spoiled.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it can be handed on.
-    pub(super) fn is_sound(&self) -> bool {
-        !self.spoiled.load(Ordering::Relaxed)
-    }
-
     /// Leaves word for the next lab: which network everything stands on, or that nothing stands.
     pub(super) fn hand_on(&self, network: Option<Ipv4Addr>) -> Result<(), DockerError> {
         let handed_on =
@@ -184,7 +169,7 @@ mod tests {
         let host = Standing { make: "this".to_owned(), address: Some(ADDRESS) };
         let standing = Mutex::new([("lab-001".to_owned(), host)].into());
         let note = Mutex::new(File::open("/dev/null").unwrap());
-        Rack { note, handed_on, standing, spoiled: AtomicBool::new(false) }
+        Rack { note, handed_on, standing }
     }
 
     #[test]

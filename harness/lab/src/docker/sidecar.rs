@@ -74,11 +74,6 @@ impl Sidecar {
         }
     }
 
-    /// The container engine that runs it.
-    pub(super) fn docker(&self) -> &Docker {
-        &self.docker
-    }
-
     /// Runs a script of the shell's.
     pub(super) async fn run(&self, script: &str) -> Result<Printed, DockerError> {
         let mut shell = self.shell.lock().await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use lab_report::{Verdict, report::StepRecord};
+use lab_report::{Verdict, evidence::FaultWindow, report::StepRecord};
 use redis::RedisError;
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ use super::{
     ground::Ground,
 };
 use crate::{
-    docker::{NodeError, PartitionError},
+    docker::{FaultKind, NodeError, PartitionError},
     environment::{Environment, MissingCapability},
     explain::chain,
     interrupt::interrupted,
@@ -125,7 +125,11 @@ impl<T: Topology> Lab<T> {
         } else {
             judge.says(News::Doing(if ours { "tearing down" } else { "handing back" }.to_owned()));
             let nodes = deployment.nodes();
-            let as_it_was = aborted.is_none() && ground.hand_on(network.as_ref(), &nodes).await;
+            // A server that was killed is no loss: it would have been now.
+            let heals =
+                |fault: &FaultWindow| fault.until.is_some() || fault.kind == FaultKind::Crash.to_string();
+            let sound = aborted.is_none() && timeline.faults.iter().all(heals);
+            let as_it_was = sound && ground.hand_on(network.as_ref(), &nodes).await;
             if !as_it_was {
                 join_all(nodes.iter().map(|node| node.remove())).await;
             }

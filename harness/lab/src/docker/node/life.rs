@@ -98,7 +98,6 @@ impl Node {
     /// Freezes every process: sockets stay open and say nothing.
     pub(in crate::docker) async fn pause(&self) -> Result<(), NodeError> {
         let host = self.in_our_hands().await?;
-        host.docker.spoil();
         let doing = format!("pausing `{}`", host.container);
         Ok(host.docker.api().pause_container(&host.container).await.map_err(DockerError::api(doing))?)
     }
@@ -214,6 +213,16 @@ impl Node {
             }
         });
         self.in_time(running.await).await
+    }
+
+    /// Whether its container runs, and is on the lab's network at its own address, and nowhere else.
+    pub(in crate::docker) async fn is_as_made(&self, network: &Network) -> Result<bool, NodeError> {
+        let found = self.host()?.inspect().await?;
+        let networks = found.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        let on: Vec<&str> = networks.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let state = found.state.as_ref();
+        let runs = state.is_some_and(|state| state.running == Some(true) && state.paused != Some(true));
+        Ok(runs && on == [network.name()] && addresses(&found) == [self.address])
     }
 
     /// The container, about to be acted on. If it is somebody else's, it is written down how to undo that.

@@ -146,7 +146,6 @@ impl Prepared {
     /// Rules were refused or a sidecar was lost; then all of it was undone.
     pub async fn cut(self, recorder: &Recorder) -> Result<Partition, PartitionError> {
         let Self { split, hands } = self;
-        hands.iter().for_each(|hand| hand.sidecar.docker().spoil());
         let before = recorder.now();
         let done = join_all(hands.iter().map(Hand::act)).await;
         let after = recorder.now();
