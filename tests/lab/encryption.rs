@@ -1,6 +1,6 @@
 //! What the steps of encryption try at every server's door.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use failover_lab::{
     StepError,
@@ -86,7 +86,11 @@ async fn knock(nodes: &[Arc<Node>], of: impl Fn(Tls) -> Tls) -> Vec<(String, Att
 pub(crate) fn said(attempt: Attempt) -> String {
     match attempt {
         Attempt::Answered(answer) => answer,
-        Attempt::Refused(why) => why,
+        // A client may say it on several lines, and more than once.
+        Attempt::Refused(why) => {
+            let lines: BTreeSet<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            lines.into_iter().collect::<Vec<_>>().join("; ")
+        }
         Attempt::Silence => "silence".to_owned(),
     }
 }

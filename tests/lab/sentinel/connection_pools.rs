@@ -72,7 +72,12 @@ async fn connection_pools(lab: &mut Lab<Sentinels>) -> Outcome {
     let moved = Move::default();
     let followed = lab.wait("the pool to have moved", STAGE, async || moved.look(lab, &pool, &old).await);
     let followed = followed.await.map_err(|late| late.to_string());
-    let refused = format!("not acknowledged meanwhile, by error: {:?}", moved.refused.take());
+    let refused: Vec<String> =
+        moved.refused.take().iter().map(|(class, times)| format!("{times} × {class}")).collect();
+    let refused = match refused.is_empty() {
+        true => "everything was acknowledged meanwhile".to_owned(),
+        false => format!("not acknowledged meanwhile: {}", refused.join(", ")),
+    };
     let recovered = happened("all of its connections write to the new primary", followed);
     if !lab.check("pool.recovers", recovered.evidence(refused)) {
         return Ok(());
