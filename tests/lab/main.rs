@@ -219,6 +219,15 @@ mod cluster {
     mod seen;
 }
 
+/// The client lab: applications under load, as they see a failover, and what they lose by it.
+mod client {
+    /// A naive client dies with the address that it holds, and a hardened one is back.
+    pub(crate) mod client_profiles;
+
+    /// What the clients ask for, and until when.
+    mod load;
+}
+
 /// The grader is graded: every broken set-up fails its check, and no other.
 mod broken;
 

@@ -38,6 +38,10 @@ pub(crate) struct Step<T: Topology> {
 ///
 /// It needs a deployment of its own, unless it says what else it `needs` to run on somebody else's.
 macro_rules! step {
+    // The client lab has steps on each kind of topology.
+    ("client" on $kind:ty, $id:literal, $topology:expr, $body:ident) => {
+        crate::step::step!($kind, "client", $id, $topology, $body, [FreshDeployment]);
+    };
     ($checklist:tt, $id:literal, $topology:expr, $body:ident) => {
         crate::step::step!($checklist, $id, $topology, $body, needs [FreshDeployment]);
     };
@@ -119,7 +123,8 @@ impl<T: Topology> Step<T> {
         self.passes_with(case, lab_report::normalise::step).await;
     }
 
-    /// The same where chance decides what happens: only the checks read as the snapshot does.
+    /// The same where chance decides what happens, or it is somebody else's business: only the checks read as the
+    /// snapshot does.
     pub(crate) async fn passes_by_chance(&self, case: Option<&str>) {
         self.passes_with(case, lab_report::normalise::checks).await;
     }

@@ -18,7 +18,7 @@ pub(crate) trait Scenario {
     fn name(&self) -> String;
 
     /// Lets it happen from now on, which is when the load begins. Everything is healed when it returns.
-    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes<'_>) -> Result<(), StepError>;
+    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes) -> Result<(), StepError>;
 }
 
 /// What can be wrong with one node.
@@ -46,7 +46,7 @@ impl Harm {
         number: u32,
         victim: &Arc<Node>,
         lab: &Lab<T>,
-        notes: &Notes<'_>,
+        notes: &Notes,
     ) -> Result<Inflicted, StepError> {
         let (done, before, after) = match self {
             Self::Node(kind) => {
@@ -78,7 +78,7 @@ impl fmt::Display for Harm {
 
 /// What has been done to a node, until it is undone.
 #[must_use = "a fault lasts until it is healed"]
-pub(crate) struct Inflicted {
+pub struct Inflicted {
     number: u32,
     done: Done,
 }
@@ -90,7 +90,7 @@ enum Done {
 
 impl Inflicted {
     /// Undoes it, and writes that down.
-    pub(crate) async fn heal<T: Stage>(self, lab: &Lab<T>, notes: &Notes<'_>) -> Result<(), StepError> {
+    pub(crate) async fn heal<T: Stage>(self, lab: &Lab<T>, notes: &Notes) -> Result<(), StepError> {
         match self.done {
             Done::ToNode(fault) => lab.heal(fault).await?,
             Done::ToLinks(cut) => cut.heal().await?,
@@ -101,16 +101,16 @@ impl Inflicted {
 }
 
 /// Notes on a tape of what the lab's clock says.
-pub(crate) struct Notes<'a> {
-    pub(crate) tape: &'a Tape,
+pub(crate) struct Notes {
+    pub(crate) tape: Tape,
     /// The same instant on the lab's clock and on the tape's.
     zero: (At, Moment),
 }
 
-impl<'a> Notes<'a> {
+impl Notes {
     /// The two clocks are set by each other here.
-    pub(crate) fn on<T: Stage>(tape: &'a Tape, lab: &Lab<T>) -> Self {
-        Self { tape, zero: (lab.recorder().now(), tape.now()) }
+    pub(crate) fn on<T: Stage>(tape: &Tape, lab: &Lab<T>) -> Self {
+        Self { tape: tape.clone(), zero: (lab.recorder().now(), tape.now()) }
     }
 
     /// A moment before the tape began is its beginning.

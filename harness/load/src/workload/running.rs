@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lab_history::{Event, Names, Object};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{Keyed, Plan, Sort, streams};
 use crate::{
@@ -28,6 +28,10 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// What an application is: a library with its settings, before a target.
 pub struct Application<'a> {
+    /// What it is called in the record.
+    pub who: &'a str,
+    /// Of several on one tape each has a number of its own: what it writes begins with it.
+    pub writer: u32,
     /// The library.
     pub library: Library,
     /// Its settings.
@@ -68,6 +72,8 @@ pub struct Running {
     producer: JoinSet<Driven>,
     /// When the schedule is over.
     over: Instant,
+    /// Whether nothing more is to be asked for.
+    enough: watch::Sender<bool>,
     /// After how long something that was left is taken over.
     claim_every: Duration,
     target: Target,
@@ -92,7 +98,8 @@ impl Running {
         application: &Application<'_>,
         tape: &Tape,
     ) -> Result<Self, NotStarted> {
-        let work = Keyed::new(plan, 0, tape);
+        let work = Keyed::new(plan, application.writer, tape);
+        let (enough, mut told) = watch::channel(false);
         let consumers = match plan.part.consumes() {
             // Boxed, as the next: the futures of clients are deep, and whoever awaits this has come a long way.
             true => Box::pin(consumers(plan, work.keys(), application, tape)).await?,
@@ -100,11 +107,15 @@ impl Running {
         };
         let mut producer = JoinSet::new();
         if is_driven(plan) {
-            let Application { library, profile, target } = application;
-            let client = Box::pin(connect(*library, profile, target, library.name(), tape)).await?;
+            let Application { who, library, profile, target, .. } = application;
+            let client = Box::pin(connect(*library, profile, target, who, tape)).await?;
             let (work, deadline) = (work.clone(), plan.deadline);
-            let (name, tape) = (library.name(), tape.clone());
-            producer.spawn(async move { drive(schedule, deadline, work, client, name, &tape).await });
+            let (who, tape) = ((*who).to_owned(), tape.clone());
+            producer.spawn(async move {
+                // Whoever could say so is gone: then it is enough as well.
+                let enough = async { drop(told.wait_for(|enough| *enough).await) };
+                drive(schedule, deadline, work, client, (&who, &tape), enough).await
+            });
         }
         Ok(Self {
             work,
@@ -112,6 +123,7 @@ impl Running {
             consumers,
             producer,
             over: Instant::now() + schedule.duration,
+            enough,
             claim_every: plan.consuming.claim_every,
             target: application.target.clone(),
             tape: tape.clone(),
@@ -121,6 +133,12 @@ impl Running {
     /// What became of the profile.
     pub fn settled(&self) -> &Settled {
         &self.settled
+    }
+
+    /// Nothing more is to be asked for: the schedule is over.
+    pub fn enough(&mut self) {
+        self.enough.send_replace(true);
+        self.over = Instant::now();
     }
 
     /// Waits until the schedule is over, and everything that was asked for by it is done or given up. The producer's
@@ -197,7 +215,7 @@ fn kind(sort: Sort) -> Option<Kind> {
 }
 
 fn settled(plan: &Plan, application: &Application<'_>) -> Settled {
-    let Application { library, profile, target } = application;
+    let Application { library, profile, target, .. } = application;
     let as_asked = || settle(*library, profile, &target.place);
     match (kind(plan.sort).is_some() && plan.part.consumes(), plan.part.produces()) {
         (false, _) => as_asked(),
@@ -240,10 +258,10 @@ async fn subscribers(
     application: &Application<'_>,
     tape: &Tape,
 ) -> Result<Vec<Listening>, ClientError> {
-    let Application { library, profile, target } = application;
+    let Application { who, library, profile, target, .. } = application;
     let mut all = Vec::new();
     for number in 1..=count {
-        let name = format!("{library} subscriber {number}");
+        let name = format!("{who} subscriber {number}");
         let who = (name.as_str(), tape.client(&name));
         all.push(listen(*library, profile, target, channels, who, tape).await?);
     }
@@ -256,11 +274,11 @@ async fn groups(
     application: &Application<'_>,
     tape: &Tape,
 ) -> Result<JoinSet<()>, NotStarted> {
-    let Application { library, profile, target } = application;
+    let Application { who, library, profile, target, .. } = application;
     let mut all = JoinSet::new();
     for (place, (stream, object)) in (1..).zip(keys) {
         for number in 1..=plan.consuming.consumers {
-            let name = format!("{library} consumer {place}.{number}");
+            let name = format!("{who} consumer {place}.{number}");
             let client = connect(*library, profile, target, &name, tape).await?;
             if number == 1 {
                 let made = streams::found(&*client, stream, FINAL).await;

@@ -96,7 +96,7 @@ impl Scenario for Faults {
         format!("chaos, {} faults", self.planned.len())
     }
 
-    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes<'_>) -> Result<(), StepError> {
+    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes) -> Result<(), StepError> {
         let begin = notes.tape.now();
         let nodes = T::nodes(lab);
         let mut lasting: Vec<Option<Inflicted>> = self.planned.iter().map(|_| None).collect();
