@@ -119,7 +119,15 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_alerts::STEP,
 ];
 
-const CLIENT: &[&dyn AnyStep] = &[&client_profiles::STEP];
+const CLIENT: &[&dyn AnyStep] = &[
+    &client_profiles::STEP,
+    &wait_one::STEP,
+    &bounded_loss::STEP,
+    &graceful::STEP,
+    &stream_consumers::STEP,
+    &messages_lost::STEP,
+    &client_chaos::STEP,
+];
 
 /// A set-up that is wrong on purpose.
 #[derive(Debug, Deserialize)]

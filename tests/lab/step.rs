@@ -8,12 +8,13 @@ use failover_lab::{
     environment::{Capability, Environment},
     observer,
     session::{Session, root},
-    wait,
+    wait::{self, Seen},
     writer::Writer,
 };
 use lab_report::{
     StepId, Verdict,
     checklist::Checklist,
+    evidence::Announcement,
     judge::Clocks,
     report::{CheckRecord, StepRecord},
 };
@@ -210,6 +211,31 @@ pub(crate) async fn lose<T: Topology>(lab: &Lab<T>, primary: &Arc<Node>, others:
     };
     let _lost = lab.inject(kind, primary).await?;
     Ok(())
+}
+
+/// Waits for what comes of an election of the sentinels: for as long again when more than one was lost meanwhile.
+pub(crate) async fn through_elections<T: Topology, F: Future<Output = Seen<()>>>(
+    lab: &Lab<T>,
+    what: &str,
+    budget: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<(), String> {
+    // The budget is for one that is lost.
+    let mut paid_for = 1;
+    loop {
+        match lab.wait(what, budget, &mut look).await {
+            Ok(()) => return Ok(()),
+            // Every further one may take as long again.
+            Err(_) if lost_elections(lab) > paid_for => paid_for = lost_elections(lab),
+            Err(late) => return Err(format!("not within {budget:?}: {}", late.last_seen)),
+        }
+    }
+}
+
+/// Elections that nobody won, as their candidates said it.
+fn lost_elections<T: Topology>(lab: &Lab<T>) -> usize {
+    let lost = |said: &&Announcement| said.event == "-failover-abort-not-elected";
+    lab.recorder().look(|timeline| timeline.announcements.iter().filter(lost).count())
 }
 
 /// What is the same for all, or each by name where it is not.

@@ -48,22 +48,20 @@ impl Harm {
         lab: &Lab<T>,
         notes: &Notes,
     ) -> Result<Inflicted, StepError> {
-        let (done, before, after) = match self {
+        match self {
             Self::Node(kind) => {
                 let fault = lab.inject(kind, victim).await?;
-                let (before, after) = (fault.not_before(), fault.in_effect());
-                (Done::ToNode(fault), before, after)
+                let (before, after) = (notes.moment(fault.not_before()), notes.moment(fault.in_effect()));
+                notes.injected(number, &self.to_string(), victim, before, after);
+                Ok(Inflicted { number, done: Done::ToNode(fault) })
             }
             Self::Partition => {
                 let others: Vec<_> =
                     T::nodes(lab).into_iter().filter(|node| node.id() != victim.id()).collect();
-                let cut = lab.partition(&Split::between(victim, Side::from(&others[..]))).await?;
-                let (before, after) = (cut.not_before(), cut.in_effect());
-                (Done::ToLinks(cut), before, after)
+                let split = Split::between(victim, Side::from(&others[..]));
+                Inflicted::cut(number, (&split, &**victim), lab, notes).await
             }
-        };
-        notes.injected(number, &self.to_string(), victim, notes.moment(before), notes.moment(after));
-        Ok(Inflicted { number, done })
+        }
     }
 }
 
@@ -97,6 +95,21 @@ impl Inflicted {
         }
         notes.tape.note(Event::Healed { fault: self.number });
         Ok(())
+    }
+}
+
+impl Inflicted {
+    /// Cuts links, and writes that down as a fault of `victim` with this number.
+    pub(crate) async fn cut<T: Stage>(
+        number: u32,
+        (split, victim): (&Split, &Node),
+        lab: &Lab<T>,
+        notes: &Notes,
+    ) -> Result<Self, StepError> {
+        let cut = lab.partition(split).await?;
+        let (before, after) = (notes.moment(cut.not_before()), notes.moment(cut.in_effect()));
+        notes.injected(number, &Harm::Partition.to_string(), victim, before, after);
+        Ok(Self { number, done: Done::ToLinks(cut) })
     }
 }
 

@@ -72,7 +72,11 @@ pub(crate) async fn settled<T: Stage>(lab: &Lab<T>) -> Result<(), StepError> {
     Ok(lab.wait("everything to settle", SETTLES, look).await?)
 }
 
-async fn stands<T: Stage>(lab: &Lab<T>) -> Result<(), String> {
+/// Whether everything is as it should be; else how it stands.
+///
+/// # Errors
+/// It is not.
+pub async fn stands<T: Stage>(lab: &Lab<T>) -> Result<(), String> {
     let (nodes, wanted) = T::data(lab);
     whole(&nodes, wanted).await?;
     T::rests(lab).await

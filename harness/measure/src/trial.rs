@@ -1,8 +1,12 @@
 //! A trial: applications under load before servers that run, all of them on one tape.
 
-use std::{collections::BTreeMap, fs::File, io, io::BufReader, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs::File, io, io::BufReader, path::PathBuf, sync::Arc, time::Duration};
 
-use failover_lab::{Lab, StepError, docker::Node, session::now_utc};
+use failover_lab::{
+    Lab, StepError,
+    docker::{Node, Split},
+    session::now_utc,
+};
 use lab_history::{Header, History, Length};
 use lab_load::{
     Driven, Profile, Tape, Target,
@@ -11,7 +15,8 @@ use lab_load::{
 };
 
 use crate::{
-    cell::Load,
+    cell::{Load, TopologyName},
+    chaos::{self, Happened},
     profiles,
     scenario::{Harm, Inflicted, Notes},
     stage::{self, Stage},
@@ -108,6 +113,71 @@ impl Trial {
     ) -> Result<Inflicted, StepError> {
         self.faults += 1;
         harm.inflict(self.faults - 1, victim, lab, &self.notes).await
+    }
+
+    /// Cuts links, to the harm of a node.
+    ///
+    /// # Errors
+    /// The environment has no partitions, or the container engine refused.
+    pub async fn cut<T: Stage>(
+        &mut self,
+        split: &Split,
+        victim: &Node,
+        lab: &Lab<T>,
+    ) -> Result<Inflicted, StepError> {
+        self.faults += 1;
+        Inflicted::cut(self.faults - 1, (split, victim), lab, &self.notes).await
+    }
+
+    /// Has a healthy primary replaced, as an operator would.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn fail_over<T: Stage>(&mut self, lab: &Lab<T>) -> Result<(), StepError> {
+        let at = self.notes.tape.now();
+        T::fail_over(lab).await?;
+        self.notes.injected(self.faults, "failover", &T::victim(lab), at, self.notes.tape.now());
+        self.faults += 1;
+        Ok(())
+    }
+
+    /// Lets random faults happen for so long: see [`chaos`](crate::chaos::chaos).
+    ///
+    /// # Errors
+    /// The container engine refused something.
+    pub async fn chaos<T: Stage>(
+        &mut self,
+        lab: &mut Lab<T>,
+        topology: TopologyName,
+        duration: Duration,
+    ) -> Result<Vec<Happened>, StepError> {
+        let happened = chaos::go_through((topology, duration, self.faults), lab, &self.notes).await?;
+        self.faults += u32::try_from(happened.len())?;
+        Ok(happened)
+    }
+
+    /// One more consumer of each stream of an application takes something, and dies with it in its hands. In the record it
+    /// is called `name`.
+    ///
+    /// # Errors
+    /// There is no such application, or the consumer does not connect.
+    pub async fn lose_a_consumer<T: Stage>(
+        &self,
+        lab: &Lab<T>,
+        caller: Caller<'_>,
+        target: &Target,
+        name: &str,
+    ) -> Result<(), StepError> {
+        lab.doing("a consumer dies with its hands full");
+        let Caller { who, library, profile, load } = caller;
+        let running = self.running.first().ok_or("nobody consumes")?;
+        let application = Application { who, writer: 0, library, profile, target };
+        Ok(running.lose_a_consumer(&load.plan(T::homes(lab), self.seed), &application, name).await?)
+    }
+
+    /// What is there in the end is asked for here, and not where the applications are.
+    pub fn read_at(&mut self, target: &Target) {
+        self.running.iter_mut().for_each(|running| running.read_at(target));
     }
 
     /// Undoes it, as far as nobody else has.

@@ -8,8 +8,15 @@ use failover_lab::{
     wait::Seen,
 };
 use lab_load::{Profile, workload::Sort};
-use lab_measure::{cell::Load, profiles, scenario::Harm};
-use lab_report::evidence::Role;
+use lab_measure::{
+    cell::Load,
+    profiles,
+    scenario::Harm,
+    stage::{Stage, stands},
+};
+use lab_report::evidence::{Role, RoleChange, Timeline};
+
+use crate::step::through_elections;
 
 /// Before a fault the load runs for so long: a client has its connections, and a judge something to compare with.
 pub(super) const BEFORE: Duration = Duration::from_secs(2);
@@ -37,18 +44,27 @@ pub(super) fn harm<T: Topology>(lab: &Lab<T>) -> Result<Harm, StepError> {
     }
 }
 
-/// Waits until another node was seen to be primary. Whether one ever was is for the checks to say.
+/// Waits until a replica was seen to have become primary. Whether one ever was is for the checks to say.
 pub(super) async fn replaced<T: Topology>(lab: &Lab<T>, old: &Node) {
-    let heir = || {
-        lab.recorder().look(|timeline| {
-            let heirs = timeline.roles.iter().filter(|change| &change.node != old.id());
-            heirs.filter(|change| change.role == Role::Primary).count()
-        })
+    let look = async || match lab.recorder().look(|timeline| has_an_heir(timeline, old)) {
+        true => Seen::Ready(()),
+        false => Seen::NotYet("nobody has".to_owned()),
     };
-    let _ = lab
-        .wait("another node to become primary", STAGE, async || match heir() {
-            0 => Seen::NotYet("nobody has".to_owned()),
-            _ => Seen::Ready(()),
-        })
-        .await;
+    let _ = through_elections(lab, "a replica to become primary", STAGE, look).await;
+}
+
+/// Whether a node that is not `old` was a replica, and then primary.
+fn has_an_heir(timeline: &Timeline, old: &Node) -> bool {
+    let was_replica = |change: &RoleChange| {
+        let mut before = timeline.roles.iter().filter(|earlier| earlier.at < change.at);
+        before.any(|earlier| earlier.node == change.node && earlier.role == Role::Replica)
+    };
+    let mut primaries = timeline.roles.iter().filter(|change| change.role == Role::Primary);
+    primaries.any(|change| &change.node != old.id() && was_replica(change))
+}
+
+/// Waits until everything is as it should be; else says how it stands.
+pub(super) async fn settled<T: Stage>(lab: &Lab<T>) -> Result<(), String> {
+    let look = async || stands(lab).await.map_or_else(Seen::NotYet, Seen::Ready);
+    lab.wait("everything to settle", STAGE, look).await.map_err(|late| late.last_seen)
 }

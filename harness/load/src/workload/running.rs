@@ -135,6 +135,29 @@ impl Running {
         &self.settled
     }
 
+    /// One more consumer of each stream, which is called `name`: it takes something, and dies with it in its hands.
+    ///
+    /// # Errors
+    /// It does not connect.
+    pub async fn lose_a_consumer(
+        &self,
+        plan: &Plan,
+        application: &Application<'_>,
+        name: &str,
+    ) -> Result<(), ClientError> {
+        for key in self.work.keys() {
+            let name = (name.to_owned(), false);
+            let consumer = Box::pin(consumer(plan, key, name, application, &self.tape)).await?;
+            Box::pin(consumer.die_with_hands_full()).await;
+        }
+        Ok(())
+    }
+
+    /// What is there in the end is asked for somewhere else.
+    pub fn read_at(&mut self, target: &Target) {
+        self.target = target.clone();
+    }
+
     /// Nothing more is to be asked for: the schedule is over.
     pub fn enough(&mut self) {
         self.enough.send_replace(true);
@@ -186,7 +209,7 @@ impl Running {
 }
 
 /// What whoever reads in the end is called.
-const READER: &str = "final reads";
+pub const READER: &str = "final reads";
 
 async fn reader(target: &Target, tape: &Tape) -> Result<Arc<dyn Client>, ClientError> {
     let patient = Profile {
@@ -274,14 +297,14 @@ async fn groups(
     application: &Application<'_>,
     tape: &Tape,
 ) -> Result<JoinSet<()>, NotStarted> {
-    let Application { who, library, profile, target, .. } = application;
     let mut all = JoinSet::new();
-    for (place, (stream, object)) in (1..).zip(keys) {
+    for (place, key) in (1..).zip(keys) {
         for number in 1..=plan.consuming.consumers {
-            let name = format!("{who} consumer {place}.{number}");
-            let client = connect(*library, profile, target, &name, tape).await?;
+            let name = format!("{} consumer {place}.{number}", application.who);
+            let consumer = consumer(plan, key, (name, number == 1), application, tape).await?;
             if number == 1 {
-                let made = streams::found(&*client, stream, FINAL).await;
+                let stream = &key.0;
+                let made = streams::found(&*consumer.client, stream, FINAL).await;
                 made.map_err(|unanswered| {
                     let why = match unanswered {
                         Unanswered::Failed(why) => why.word(),
@@ -290,20 +313,32 @@ async fn groups(
                     NotStarted::NoGroup { stream: stream.clone(), why }
                 })?;
             }
-            let consumer = streams::Consumer {
-                process: tape.client(&name).worker(0).expect("it is the first"),
-                name,
-                stream: stream.clone(),
-                object: *object,
-                client,
-                profile: (*profile).clone(),
-                consuming: plan.consuming.clone(),
-                deadline: plan.deadline,
-                looks: number == 1,
-                tape: tape.clone(),
-            };
             all.spawn(consumer.consume());
         }
     }
     Ok(all)
+}
+
+/// A consumer of a stream, which may be the one that looks how the group is.
+async fn consumer(
+    plan: &Plan,
+    (stream, object): &(String, Object),
+    (name, looks): (String, bool),
+    application: &Application<'_>,
+    tape: &Tape,
+) -> Result<streams::Consumer, ClientError> {
+    let Application { library, profile, target, .. } = application;
+    let client = connect(*library, profile, target, &name, tape).await?;
+    Ok(streams::Consumer {
+        process: tape.client(&name).worker(0).expect("it is the first"),
+        name,
+        stream: stream.clone(),
+        object: *object,
+        client,
+        profile: (*profile).clone(),
+        consuming: plan.consuming.clone(),
+        deadline: plan.deadline,
+        looks,
+        tape: tape.clone(),
+    })
 }

@@ -92,8 +92,23 @@ impl Consumer {
         }
     }
 
-    /// What no consumer has had yet.
+    /// Takes something, and dies with it: it acknowledges nothing.
+    pub(in crate::workload) async fn die_with_hands_full(self) {
+        let mut failed = 0;
+        while !self.take().await.is_ok_and(|taken| !taken.is_empty()) {
+            pass(pause(&self.profile, failed)).await;
+            failed += 1;
+        }
+    }
+
     async fn read(&self) -> Result<(), Unanswered> {
+        let taken = self.take().await?;
+        self.acknowledge(&taken).await;
+        Ok(())
+    }
+
+    /// What no consumer has had yet.
+    async fn take(&self) -> Result<Vec<Entry>, Unanswered> {
         let block = self.consuming.blocks_for(self.profile.response_timeout);
         let millis = block.as_millis().to_string();
         let words = [
@@ -113,8 +128,7 @@ impl Consumer {
         let answer = self.ask(&words, block + self.deadline).await;
         let found = answer::read(answer, answer::delivered);
         self.record_all(invoked, answer::deliveries(self.object, &found));
-        self.acknowledge(&found?).await;
-        Ok(())
+        found
     }
 
     /// What another consumer, or this one, had and did not acknowledge for a while.

@@ -2,15 +2,27 @@
 //!
 //! A claim is *unknown* where the history cannot show it: there was no failover, or nothing was asked for.
 
+mod losses;
+mod messages;
+mod streams;
+
 use std::time::Duration;
 
 use lab_history::{
-    Event, History, Length, Moment, Operation, Outcome,
-    judge::{rollback::Rollback, sets::sets},
-    note::Role,
+    Event, History, Length, Moment, Operation, Outcome, judge::availability::availability,
+    judge::rollback::Rollback, note::Role,
 };
 use lab_load::Profile;
 use lab_report::judge::{Clocks, Judgement, Limits, seconds};
+
+pub use self::{
+    losses::{
+        bounded, lost_around_faults, lost_before_the_cut, lost_in_the_instant, lost_nothing,
+        lost_though_confirmed, refused,
+    },
+    messages::{deaf, heard_but_while_away, missed_by, subscribed_again},
+    streams::{delivered, kept_its_place, lost_entries, taken_over},
+};
 
 /// A primary answers its client and feeds its replicas in one turn of its event loop, so what a replica lacks is of an
 /// instant. This is how far behind it may be.
@@ -23,7 +35,7 @@ pub struct Failover {
     pub from: Moment,
     /// … and by this.
     pub in_effect: Moment,
-    /// Another node was seen to be primary.
+    /// A replica was seen to have become primary.
     pub promoted: Option<Moment>,
 }
 
@@ -34,9 +46,18 @@ impl Failover {
             Event::Injected { nodes, in_effect, .. } => Some((note.at, *in_effect, nodes)),
             _ => None,
         })?;
-        let promoted = history.notes.iter().filter(|note| {
-            let heir = |node: &String| !hit.contains(node);
-            note.at >= from && matches!(&note.event, Event::Role { node, role: Role::Primary } if heir(node))
+        let was_replica = |whose: &String, before: Moment| {
+            history.notes.iter().any(|note| {
+                let is_it = matches!(&note.event, Event::Role { node, role: Role::Replica } if node == whose);
+                is_it && note.at < before
+            })
+        };
+        let promoted = history.notes.iter().filter(|note| match &note.event {
+            // A primary of another shard that was out of sight for a moment has not become one.
+            Event::Role { node, role: Role::Primary } => {
+                note.at >= from && !hit.contains(node) && was_replica(node, note.at)
+            }
+            _ => false,
         });
         Some(Self { from, in_effect, promoted: promoted.map(|note| note.at).min() })
     }
@@ -101,39 +122,66 @@ pub fn back_by_name(clocks: &Clocks, profile: &Profile) -> Limits {
     let own = |setting: Option<Duration>| setting.unwrap_or_default();
     let (connect, response) = (own(profile.connect_timeout), own(profile.response_timeout));
     let Clocks { probe_every, probe_timeout, dead_after, ttl, scheduling, .. } = *clocks;
-    let moved = dead_after + probe_every + probe_timeout * 2;
+    let moved = moved(clocks);
     Limits {
         what: "acknowledged again",
         floor: dead_after.saturating_sub(probe_every + probe_timeout),
         ceiling: moved + ttl + connect + response + own(profile.max_pause) + scheduling * 3,
         resolution: Duration::ZERO,
-        formula: "dead_after − probe_every − probe_timeout … dead_after + probe_every + 2 × probe_timeout (detected, promoted) + ttl + connect-timeout (to the old address) + response-timeout + max-pause + 3 × scheduling",
+        formula: "dead_after − probe_every − probe_timeout … dead_after + probe_every + 3 × probe_timeout (detected; offsets asked for, twice if nobody answered) + ttl + connect-timeout (to the old address) + response-timeout + max-pause + 3 × scheduling",
     }
 }
 
-/// Elements of sets that were acknowledged and are gone had been acknowledged when the fault came, or just before.
-pub fn lost_in_the_instant(history: &History, scheduling: Duration) -> Judgement {
-    let judged = sets(history);
-    let limits = Limits {
-        what: "what is lost had been acknowledged",
+/// The same for a subscriber, which learns of a silent host by a ping: one comes every response-timeout, and is waited for as
+/// long.
+pub fn subscribed_by_name(clocks: &Clocks, profile: &Profile) -> Limits {
+    let by_name = back_by_name(clocks, profile);
+    let moved = moved(clocks) + clocks.ttl;
+    let noticed = profile.response_timeout.unwrap_or_default() * 2;
+    Limits {
+        what: "subscribed again",
+        ceiling: by_name.ceiling - moved + moved.max(noticed),
+        formula: "dead_after − probe_every − probe_timeout … the longer of dead_after + probe_every + 3 × probe_timeout + ttl (the name leads elsewhere) and 2 × response-timeout (the silence is noticed) + connect-timeout + response-timeout + max-pause + 3 × scheduling",
+        ..by_name
+    }
+}
+
+/// The name names another node this long after the primary is gone, at most. On a busy machine no replica may answer the
+/// first time that the manager asks for offsets.
+fn moved(clocks: &Clocks) -> Duration {
+    clocks.dead_after + clocks.probe_every + clocks.probe_timeout * 3
+}
+
+/// Whatever happens, a client is never down for longer than one failover takes.
+pub fn down_at_most(history: &History, limits: Limits) -> Judgement {
+    let figures = availability(history).figures;
+    let limits = Limits { what: "the longest outage", floor: Duration::ZERO, ..limits };
+    let expected = format!("{} within {}", limits.what, seconds(limits.ceiling));
+    if Failover::read(history).is_none_or(|failover| failover.promoted.is_none()) || figures.served == 0 {
+        return Judgement::unknown(expected, "there was no failover, or nothing was served");
+    }
+    let longest = figures.downtimes.iter().map(|downtime| downtime.length().into()).max();
+    Judgement::within(limits, longest)
+        .evidence(format!("{:.2} % were done in time", 100.0 * figures.seen_by_callers()))
+}
+
+/// How far from the fault something was acknowledged that is lost, at most.
+fn reach(lost: &[Rollback], failover: &Failover) -> Duration {
+    let one = |lost: &Rollback| failover.from.since(lost.from_us).max(lost.to_us.since(failover.in_effect));
+    lost.iter().map(one).max().unwrap_or_default().into()
+}
+
+/// How far from a fault things may be that belong to its instant.
+fn instant(what: &'static str, scheduling: Duration) -> Limits {
+    Limits {
+        what,
         floor: Duration::ZERO,
         ceiling: LAG + scheduling,
         // What the injection took is no part of it: see `reach`.
         resolution: Duration::ZERO,
         formula: "before the fault's beginning, or after it was in effect, by no more than replication lag of 100 ms + scheduling",
-    };
-    let expected = "all that is lost had been acknowledged in the instant of the fault";
-    let (Some(failover), 1..) = (Failover::read(history), judged.figures.acknowledged) else {
-        return Judgement::unknown(expected, "there was no fault, or nothing was acknowledged");
-    };
-    let reach = judged.figures.rollbacks.iter().map(|lost| reach(lost, &failover)).max().unwrap_or_default();
-    Judgement::within(limits, Some(reach)).evidence(format!(
-        "{} of {} acknowledged writes are lost",
-        judged.figures.lost, judged.figures.acknowledged
-    ))
+    }
 }
 
-/// How far from the fault something was acknowledged that is lost, at most.
-fn reach(lost: &Rollback, failover: &Failover) -> Duration {
-    failover.from.since(lost.from_us).max(lost.to_us.since(failover.in_effect)).into()
-}
+#[cfg(test)]
+mod tests;
