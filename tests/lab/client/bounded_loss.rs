@@ -1,16 +1,19 @@
 use std::time::Duration;
 
-use failover_lab::{Lab, Sentinels, sentinels};
+use failover_lab::{Lab, Sentinels};
 use lab_measure::claims::{bounded, refused};
 
-use super::cut_off::cut_off_with_a_replica;
-use crate::step::{Outcome, clocks, step};
+use super::{
+    cut_off::cut_off_with_a_replica,
+    load::{clocks, watched},
+};
+use crate::step::{Outcome, step};
 
 step!("client" on Sentinels, "bounded-loss", deployment(), bounded_loss);
 
 /// Both replicas have to follow: with one of them on its side a primary could go on for ever.
 fn deployment() -> Sentinels {
-    sentinels(3).replicas(2).config("min-replicas-to-write", "2").config("min-replicas-max-lag", "1")
+    watched().config("min-replicas-to-write", "2").config("min-replicas-max-lag", "1")
 }
 
 /// `min-replicas-max-lag` of the step's own topology.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use failover_lab::{Lab, Replicated, docker::FaultKind, replicated, wait::pass};
+use failover_lab::{Lab, Replicated, docker::FaultKind, wait::pass};
 use lab_load::client::Library;
 use lab_measure::{
     cell::TopologyName,
@@ -11,10 +11,10 @@ use lab_measure::{
 };
 use lab_report::judge::Judgement;
 
-use super::load::{BEFORE, adds, replaced, settled, sound};
-use crate::step::{Outcome, clocks, step};
+use super::load::{BEFORE, adds, clocks, group, replaced, settled, sound};
+use crate::step::{Outcome, step};
 
-step!("client" on Replicated, "client-chaos", replicated(2), client_chaos);
+step!("client" on Replicated, "client-chaos", group(), client_chaos);
 
 const WHO: &str = "client";
 /// The first fault is for certain, and lasts until the primary was replaced, and some more.

@@ -1,4 +1,4 @@
-use failover_lab::{Lab, Replicated, replicated, wait::pass};
+use failover_lab::{Lab, Replicated, wait::pass};
 use lab_load::client::Library;
 use lab_measure::{
     claims::{back_by_name, failed_for, lost_in_the_instant, never_again, served_again},
@@ -7,10 +7,10 @@ use lab_measure::{
 };
 use rstest::rstest;
 
-use super::load::{AFTERWARDS, BEFORE, adds, harm, replaced, sound};
-use crate::step::{Outcome, clocks, step};
+use super::load::{AFTERWARDS, BEFORE, adds, clocks, group, harm, replaced, sound};
+use crate::step::{Outcome, step};
 
-step!("client" on Replicated, "client-profiles", replicated(2), client_profiles);
+step!("client" on Replicated, "client-profiles", group(), client_profiles);
 
 const NAIVE: &str = "naive";
 const HARDENED: &str = "hardened";

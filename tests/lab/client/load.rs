@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use failover_lab::{
-    Lab, StepError, Topology,
+    Lab, Replicated, Sentinels, StepError, Topology,
     docker::{FaultKind, Node},
+    replicated, sentinels,
     wait::Seen,
 };
 use lab_load::{Profile, workload::Sort};
@@ -14,9 +15,12 @@ use lab_measure::{
     scenario::Harm,
     stage::{Stage, stands},
 };
-use lab_report::evidence::{Role, RoleChange, Timeline};
+use lab_report::{
+    evidence::{Role, RoleChange, Timeline},
+    judge::Clocks,
+};
 
-use crate::step::through_elections;
+use crate::step::{self, through_elections};
 
 /// Before a fault the load runs for so long: a client has its connections, and a judge something to compare with.
 pub(super) const BEFORE: Duration = Duration::from_secs(2);
@@ -24,6 +28,27 @@ pub(super) const BEFORE: Duration = Duration::from_secs(2);
 pub(super) const AFTERWARDS: Duration = Duration::from_secs(5);
 /// Far above every bound, and time for an election that fails.
 pub(super) const STAGE: Duration = Duration::from_secs(20);
+
+/// On a busy machine a server is silent for a second now and then, and a failover for that would be taken for one of the
+/// fault: whoever looks after servers that are under load has more patience than elsewhere.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A replication group for clients under load.
+pub(super) fn group() -> Replicated {
+    let mut group = replicated(2);
+    group.manager.dead_after = PATIENCE;
+    group
+}
+
+/// The clocks that the bounds of a sound one follow from.
+pub(super) fn clocks() -> Clocks {
+    Clocks { dead_after: PATIENCE, ..step::clocks() }
+}
+
+/// Sentinels, and what they watch, for clients under load.
+pub(super) fn watched() -> Sentinels {
+    Sentinels { down_after: PATIENCE, ..sentinels(3).replicas(2) }
+}
 
 /// Elements that are unique are added to sets, until there are enough: whatever is lost can be told.
 pub(super) fn adds() -> Load {

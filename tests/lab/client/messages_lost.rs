@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use failover_lab::{Lab, Replicated, docker::FaultKind, replicated, wait::pass};
+use failover_lab::{Lab, Replicated, docker::FaultKind, wait::pass};
 use lab_load::{
     Profile,
     client::Library,
@@ -14,10 +14,10 @@ use lab_measure::{
     trial::{Caller, Trial, profile_of},
 };
 
-use super::load::{AFTERWARDS, BEFORE, adds, replaced, sound};
-use crate::step::{Outcome, clocks, step};
+use super::load::{AFTERWARDS, BEFORE, adds, clocks, group, replaced, sound};
+use crate::step::{Outcome, step};
 
-step!("client" on Replicated, "messages-lost", replicated(2), messages_lost);
+step!("client" on Replicated, "messages-lost", group(), messages_lost);
 
 /// What a subscriber misses while it connects again nobody sends it again: it has more patience than who can ask again.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,4 +1,6 @@
-use failover_lab::{Lab, Replicated, docker::FaultKind, replicated, wait::pass};
+use std::time::Duration;
+
+use failover_lab::{Lab, Replicated, docker::FaultKind, wait::pass};
 use lab_load::{
     client::Library,
     workload::{Consuming, Sort},
@@ -11,10 +13,10 @@ use lab_measure::{
     trial::{Caller, Trial},
 };
 
-use super::load::{AFTERWARDS, BEFORE, adds, replaced, sound};
-use crate::step::{Outcome, clocks, step};
+use super::load::{AFTERWARDS, BEFORE, adds, clocks, group, replaced, sound};
+use crate::step::{Outcome, step};
 
-step!("client" on Replicated, "stream-consumers", replicated(2), stream_consumers);
+step!("client" on Replicated, "stream-consumers", group(), stream_consumers);
 
 const DEAD: &str = "consumer that dies";
 
@@ -31,7 +33,7 @@ async fn stream_consumers(lab: &mut Lab) -> Outcome {
     // 1. A stream.
     let entrance = Replicated::entrance(lab).await?;
     let mut trial = Trial::of_a_step(lab)?;
-    let consuming = Consuming { channels: 1, ..Consuming::default() };
+    let consuming = Consuming { channels: 1, claim_every: claims(lab), ..Consuming::default() };
     let (profile, load) = (sound("hardened")?, Load { sort: Sort::Streams, consuming, ..adds() });
     let caller = Caller { who: "application", library: Library::Redis, profile: &profile, load: &load };
     trial.add(lab, caller, &entrance.target).await?;
@@ -59,6 +61,14 @@ async fn stream_consumers(lab: &mut Lab) -> Outcome {
     // 6. The group's place.
     lab.check("streams.place", kept_its_place(&history, clocks().scheduling));
     Ok(())
+}
+
+/// How often consumers take over what others have left.
+fn claims(lab: &Lab) -> Duration {
+    match Replicated::clients(lab).get("claims").map(String::as_str) {
+        Some("never") => Duration::from_secs(3600),
+        _ => Consuming::default().claim_every,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,13 @@
-use failover_lab::{Lab, Sentinels, sentinels};
+use failover_lab::{Lab, Sentinels};
 use lab_measure::claims::{lost_before_the_cut, lost_though_confirmed};
 
-use super::cut_off::cut_off_with_a_replica;
-use crate::step::{Outcome, clocks, step};
+use super::{
+    cut_off::cut_off_with_a_replica,
+    load::{clocks, watched},
+};
+use crate::step::{Outcome, step};
 
-step!("client" on Sentinels, "wait-one", sentinels(3).replicas(2), wait_one);
+step!("client" on Sentinels, "wait-one", watched(), wait_one);
 
 /// `WAIT 1` alone does not exclude that what it confirmed is lost.
 ///

@@ -193,7 +193,9 @@ impl Running {
                 subscribers.into_iter().for_each(Listening::cease);
             }
             Consumers::Groups(consumers) => {
-                Box::pin(streams::catch_up(work.keys(), &*reader, CATCH_UP + claim_every, FINAL)).await;
+                // Who takes over less often than that takes nothing over.
+                let limit = CATCH_UP + claim_every.min(CATCH_UP);
+                Box::pin(streams::catch_up(work.keys(), &*reader, limit, FINAL)).await;
                 drop(consumers);
             }
         }
