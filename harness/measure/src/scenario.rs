@@ -96,9 +96,7 @@ impl Inflicted {
         notes.tape.note(Event::Healed { fault: self.number });
         Ok(())
     }
-}
 
-impl Inflicted {
     /// Cuts links, and writes that down as a fault of `victim` with this number.
     pub(crate) async fn cut<T: Stage>(
         number: u32,

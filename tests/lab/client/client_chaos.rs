@@ -11,7 +11,7 @@ use lab_measure::{
 };
 use lab_report::judge::Judgement;
 
-use super::load::{BEFORE, adds, clocks, group, replaced, settled, sound};
+use super::load::{BEFORE, adds, clocks, group, replaced, settled, sound, tell_the_loss};
 use crate::step::{Outcome, step};
 
 step!("client" on Replicated, "client-chaos", group(), client_chaos);
@@ -34,13 +34,8 @@ async fn client_chaos(lab: &mut Lab) -> Outcome {
     let entrance = Replicated::entrance(lab).await?;
     let mut trial = Trial::of_a_step(lab)?;
     let (profile, load) = (sound("hardened")?, adds());
-    trial
-        .add(
-            lab,
-            Caller { who: WHO, library: Library::Redis, profile: &profile, load: &load },
-            &entrance.target,
-        )
-        .await?;
+    let caller = Caller { who: WHO, library: Library::Redis, profile: &profile, load: &load };
+    trial.add(lab, caller, &entrance.target).await?;
     pass(BEFORE).await;
     let old = lab.group().primary();
     let kinds = [FaultKind::Crash, FaultKind::Stop, FaultKind::Hold, FaultKind::Isolate];
@@ -69,13 +64,11 @@ async fn client_chaos(lab: &mut Lab) -> Outcome {
 
     // 5. The loss.
     lab.check("chaos.loss", lost_around_faults(&history, &clocks()));
-    let asked = history.operations.len() as f64;
-    let note = format!(
-        "{} faults after the first one",
-        happened.iter().filter(|fault| fault.left_out.is_none()).count()
-    );
-    lab.measure("operations failed", failed_for(&history, WHO) as f64, "operations", &note);
-    lab.measure("operations", asked, "operations", "of the client, and what was read in the end");
+    tell_the_loss(lab, &history);
+    let (all, failed) = (happened.len(), failed_for(&history, WHO) as f64);
+    let faults = happened.iter().filter(|fault| fault.left_out.is_none()).count();
+    let note = format!("{faults} faults after the first one, of {all} that the seed has");
+    lab.measure("operations failed", failed, "operations", &note);
     Ok(())
 }
 

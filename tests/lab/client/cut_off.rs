@@ -8,7 +8,7 @@ use failover_lab::{
     wait::pass,
 };
 use lab_history::History;
-use lab_load::{Endpoint, Place, Target, client::Library, workload::Durability};
+use lab_load::{Endpoint, Place, Profile, Target, client::Library, workload::Durability};
 use lab_measure::{
     cell::Load,
     stage::Stage,
@@ -21,13 +21,17 @@ use super::load::{BEFORE, adds, replaced, sound};
 /// would stop it.
 const ISOLATED: Duration = Duration::from_secs(6);
 
+/// It is asked what servers acknowledge, and not how soon: a client with a quarter of a second leaves one that a busy
+/// machine keeps silent, again and again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The same elements as elsewhere, each confirmed by as many replicas as the set-up says: by one.
 ///
 /// A connection that waits for its replicas does nothing else meanwhile: half as many a second.
 fn confirmed(lab: &Lab<Sentinels>) -> Result<Load, StepError> {
     let durability =
         Sentinels::clients(lab).get("durability").map_or(Ok(Durability::Wait(1)), |word| word.parse())?;
-    Ok(Load { durability, rate: 50, keys: 10, ..adds() })
+    Ok(Load { durability, rate: 50, keys: 10, deadline: PATIENCE * 2, ..adds() })
 }
 
 /// The history of a client that writes to a primary from the primary's own place. Both are cut off, with a replica and a
@@ -43,7 +47,8 @@ pub(super) async fn cut_off_with_a_replica(lab: &Lab<Sentinels>) -> Result<Histo
     let there = Place::Endpoint(Endpoint::fixed(relay.reach(primary.id())));
     let there = Target { place: there, login: entrance.target.login.clone() };
     let mut trial = Trial::of_a_step(lab)?;
-    let (profile, load) = (sound("hardened")?, confirmed(lab)?);
+    let profile = Profile { response_timeout: Some(PATIENCE), ..sound("hardened")? };
+    let load = confirmed(lab)?;
     let caller = Caller { who: "in the minority", library: Library::Redis, profile: &profile, load: &load };
     trial.add(lab, caller, &there).await?;
     pass(BEFORE).await;

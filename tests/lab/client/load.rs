@@ -8,9 +8,11 @@ use failover_lab::{
     replicated, sentinels,
     wait::Seen,
 };
+use lab_history::History;
 use lab_load::{Profile, workload::Sort};
 use lab_measure::{
     cell::Load,
+    claims::lost,
     profiles,
     scenario::Harm,
     stage::{Stage, stands},
@@ -92,4 +94,15 @@ fn has_an_heir(timeline: &Timeline, old: &Node) -> bool {
 pub(super) async fn settled<T: Stage>(lab: &Lab<T>) -> Result<(), String> {
     let look = async || stands(lab).await.map_or_else(Seen::NotYet, Seen::Ready);
     lab.wait("everything to settle", STAGE, look).await.map_err(|late| late.last_seen)
+}
+
+/// Puts on record how many acknowledged writes are gone: a figure, and no claim.
+pub(super) fn tell_the_loss<T: Topology>(lab: &mut Lab<T>, history: &History) {
+    let (lost, acknowledged) = lost(history);
+    lab.measure(
+        "acknowledged writes lost",
+        lost as f64,
+        "writes",
+        &format!("of {acknowledged} acknowledged"),
+    );
 }

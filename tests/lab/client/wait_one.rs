@@ -3,7 +3,7 @@ use lab_measure::claims::{lost_before_the_cut, lost_though_confirmed};
 
 use super::{
     cut_off::cut_off_with_a_replica,
-    load::{clocks, watched},
+    load::{clocks, tell_the_loss, watched},
 };
 use crate::step::{Outcome, step};
 
@@ -24,10 +24,11 @@ async fn wait_one(lab: &mut Lab<Sentinels>) -> Outcome {
 
     // 3. And no more than that.
     lab.check("wait.loses-the-minority", lost_before_the_cut(&history, clocks().scheduling));
+    tell_the_loss(lab, &history);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passes() {
-    STEP.passes_by_chance(None).await;
+    STEP.passes_in_the_end(None).await;
 }

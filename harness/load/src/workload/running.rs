@@ -194,7 +194,7 @@ impl Running {
             }
             Consumers::Groups(consumers) => {
                 // Who takes over less often than that takes nothing over.
-                let limit = CATCH_UP + claim_every.min(CATCH_UP);
+                let limit = CATCH_UP + claim_every.min(FINAL);
                 Box::pin(streams::catch_up(work.keys(), &*reader, limit, FINAL)).await;
                 drop(consumers);
             }

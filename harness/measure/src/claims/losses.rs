@@ -26,6 +26,12 @@ fn told(judged: Judgement, figures: &Sets) -> Judgement {
     judged.evidence(format!("{} of {} acknowledged writes are lost", figures.lost, figures.acknowledged))
 }
 
+/// How many acknowledged writes are lost, and of how many.
+pub fn lost(history: &History) -> (u64, u64) {
+    let figures = sets(history).figures;
+    (figures.lost, figures.acknowledged)
+}
+
 /// What is lost had been acknowledged when the fault came, or just before.
 pub fn lost_in_the_instant(history: &History, scheduling: Duration) -> Judgement {
     let limits = instant("what is lost had been acknowledged", scheduling);
@@ -83,9 +89,10 @@ pub fn refused(history: &History) -> Judgement {
     };
     let after = history.operations.iter().filter(|asked| asked.timing.invoked() >= cut.from);
     let outcomes: Vec<Outcome> = after.map(|asked| asked.action.outcome()).collect();
-    let refused = outcomes.iter().filter(|outcome| **outcome == Outcome::Failed(Refusal::NoReplicas)).count();
-    let judged = match (outcomes.len(), refused) {
-        (0, _) => Judgement::unknown(expected, "nothing was asked for after it"),
+    let count = |wanted: Outcome| outcomes.iter().filter(|outcome| **outcome == wanted).count();
+    let refused = count(Outcome::Failed(Refusal::NoReplicas));
+    let judged = match (count(Outcome::Ok(())), refused) {
+        (0, 0) => Judgement::unknown(expected, "nothing was answered after it"),
         (_, 0) => Judgement::of(false, expected, "nobody refuses"),
         _ => Judgement::of(true, expected, expected),
     };

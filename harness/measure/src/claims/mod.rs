@@ -17,7 +17,7 @@ use lab_report::judge::{Clocks, Judgement, Limits, seconds};
 
 pub use self::{
     losses::{
-        bounded, lost_around_faults, lost_before_the_cut, lost_in_the_instant, lost_nothing,
+        bounded, lost, lost_around_faults, lost_before_the_cut, lost_in_the_instant, lost_nothing,
         lost_though_confirmed, refused,
     },
     messages::{deaf, heard_but_while_away, missed_by, subscribed_again},
@@ -152,10 +152,10 @@ fn moved(clocks: &Clocks) -> Duration {
     clocks.dead_after + clocks.probe_every + clocks.probe_timeout * 3
 }
 
-/// Whatever happens, a client is never down for longer than one failover takes.
+/// Of several faults, one of which is a failover, none takes a client down for longer than a failover does.
 pub fn down_at_most(history: &History, limits: Limits) -> Judgement {
     let figures = availability(history).figures;
-    let limits = Limits { what: "the longest outage", floor: Duration::ZERO, ..limits };
+    let limits = Limits { what: "the longest outage is over", ..limits };
     let expected = format!("{} within {}", limits.what, seconds(limits.ceiling));
     if Failover::read(history).is_none_or(|failover| failover.promoted.is_none()) || figures.served == 0 {
         return Judgement::unknown(expected, "there was no failover, or nothing was served");

@@ -260,8 +260,9 @@ fn an_entry_that_is_there_was_delivered() {
 }
 
 #[rstest]
-#[case::short(8000, Verdict::Pass)]
-#[case::long(9800, Verdict::Fail)]
+#[case::shorter_than_anybody_takes_over(5600, Verdict::Fail)]
+#[case::as_long(8000, Verdict::Pass)]
+#[case::longer(9800, Verdict::Fail)]
 fn no_outage_is_longer_than_a_failover(#[case] back: u64, #[case] expected: Verdict) {
     let limits = Limits { ceiling: MS(4000), ..back_by_name(&CLOCKS, &Profile::default()) };
     let told = Told::failover().add(5000, 1).refused(5200, 2, "not_sent").add(back, 3);
@@ -277,4 +278,25 @@ fn who_was_primary_before_has_not_become_one() {
     let told = Told::calm().line(&role(10, "primary")).line(fault);
     let told = told.line(&role(5_500_000, "unreachable")).line(&role(5_600_000, "primary"));
     assert_eq!(Failover::read(&told.history()).unwrap().promoted, None);
+}
+
+/// A history of `fixtures/histories/broken`.
+fn broken(name: &str) -> History {
+    let path = failover_lab::session::root().join(format!("fixtures/histories/broken/{name}.jsonl"));
+    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    History::open(std::io::BufReader::new(file)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Each is one that a failover could have left, but for the one thing that its claim is about.
+#[test]
+fn a_broken_history_fails_its_claim() {
+    let fails = |judged: Judgement| assert_eq!(judged.verdict, Verdict::Fail, "{judged:?}");
+    fails(lost_in_the_instant(&broken("sets-long_before"), SCHEDULING));
+    fails(lost_before_the_cut(&broken("sets-long_before"), SCHEDULING));
+    fails(bounded(&broken("sets-unbounded"), MS(1000), SCHEDULING));
+    fails(lost_nothing(&broken("sets-unbounded")));
+    fails(kept_its_place(&broken("streams-set_back"), SCHEDULING));
+    fails(heard_but_while_away(&broken("channels-thrown_out"), "ear", SCHEDULING));
+    let minority = lost_though_confirmed(&broken("sets-unbounded"));
+    assert_eq!(minority.verdict, Verdict::Pass, "what a minority confirms is lost");
 }

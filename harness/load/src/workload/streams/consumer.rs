@@ -22,6 +22,8 @@ use crate::{
 
 /// As many entries are read, or claimed, at once at most.
 const BATCH: &str = "16";
+/// So many entries are what a consumer dies with, at least: others take their turns meanwhile.
+const HANDS_FULL: usize = 5;
 
 /// A consumer of one stream, on a connection of its own.
 pub(in crate::workload) struct Consumer {
@@ -92,12 +94,17 @@ impl Consumer {
         }
     }
 
-    /// Takes something, and dies with it: it acknowledges nothing.
+    /// Takes some entries, and dies with them: it acknowledges nothing.
     pub(in crate::workload) async fn die_with_hands_full(self) {
-        let mut failed = 0;
-        while !self.take().await.is_ok_and(|taken| !taken.is_empty()) {
-            pass(pause(&self.profile, failed)).await;
-            failed += 1;
+        let (mut taken, mut failed) = (0, 0);
+        while taken < HANDS_FULL {
+            match self.take().await {
+                Ok(entries) => taken += entries.len(),
+                Err(_) => {
+                    pass(pause(&self.profile, failed)).await;
+                    failed += 1;
+                }
+            }
         }
     }
 
