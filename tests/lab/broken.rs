@@ -13,13 +13,14 @@ use rstest::rstest;
 use serde::Deserialize;
 
 use crate::{
+    client::*,
     cluster::*,
     replication::*,
     sentinel::*,
     step::{AnyStep, checklist, describe},
 };
 
-const CHECKLISTS: [&str; 3] = ["q5", "sentinel", "cluster"];
+const CHECKLISTS: [&str; 4] = ["q5", "sentinel", "cluster", "client"];
 
 /// Every step of a checklist, in its order.
 pub(crate) fn steps(checklist: &str) -> &'static [&'static dyn AnyStep] {
@@ -27,6 +28,7 @@ pub(crate) fn steps(checklist: &str) -> &'static [&'static dyn AnyStep] {
         "q5" => REPLICATION,
         "sentinel" => SENTINEL,
         "cluster" => CLUSTER,
+        "client" => CLIENT,
         other => panic!("no steps for the checklist `{other}`"),
     }
 }
@@ -117,6 +119,16 @@ const CLUSTER: &[&dyn AnyStep] = &[
     &cluster_alerts::STEP,
 ];
 
+const CLIENT: &[&dyn AnyStep] = &[
+    &client_profiles::STEP,
+    &wait_one::STEP,
+    &bounded_loss::STEP,
+    &graceful::STEP,
+    &stream_consumers::STEP,
+    &messages_lost::STEP,
+    &client_chaos::STEP,
+];
+
 /// A set-up that is wrong on purpose.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,7 +192,7 @@ fn lost_marks(checklist: &Checklist, checks: &BTreeSet<CheckId>) -> BTreeMap<Str
 }
 
 #[rstest]
-fn every_check_has_a_broken_set_up(#[values("q5", "sentinel", "cluster")] list: &str) {
+fn every_check_has_a_broken_set_up(#[values("q5", "sentinel", "cluster", "client")] list: &str) {
     let proved: BTreeSet<CheckId> = fixtures(list).iter().map(|path| read(path).fails).collect();
     let checklist = checklist(list);
     let checks: BTreeSet<CheckId> =
@@ -193,7 +205,9 @@ fn every_check_has_a_broken_set_up(#[values("q5", "sentinel", "cluster")] list: 
 }
 
 #[rstest]
-fn the_checklist_and_the_tests_name_the_same_steps(#[values("q5", "sentinel", "cluster")] list: &str) {
+fn the_checklist_and_the_tests_name_the_same_steps(
+    #[values("q5", "sentinel", "cluster", "client")] list: &str,
+) {
     let checklist = checklist(list);
     let listed: Vec<&str> = checklist.steps.iter().map(|step| step.id.as_str()).collect();
     assert_eq!(listed, steps(list).iter().map(|step| step.id()).collect::<Vec<_>>());

@@ -219,6 +219,36 @@ mod cluster {
     mod seen;
 }
 
+/// The client lab: applications under load, as they see a failover, and what they lose by it.
+mod client {
+    /// A naive client dies with the address that it holds, and a hardened one is back.
+    pub(crate) mod client_profiles;
+
+    // What waiting for replicas is worth.
+
+    /// Where `WAIT 1` does not exclude a loss, `min-replicas-to-write` bounds it.
+    pub(crate) mod bounded_loss;
+    /// A failover that waits for the replica loses nothing.
+    pub(crate) mod graceful;
+    /// `WAIT 1` alone does not exclude that what it confirmed is lost.
+    pub(crate) mod wait_one;
+
+    // Other sorts of load.
+
+    /// Messages that are published while a subscriber is away are lost to it.
+    pub(crate) mod messages_lost;
+    /// A stream's consumers lose no entry that survived, and take over what a dead one had.
+    pub(crate) mod stream_consumers;
+
+    /// Random faults, one after the other.
+    pub(crate) mod client_chaos;
+
+    /// A client that is cut off together with a primary and one of its replicas.
+    mod cut_off;
+    /// What the clients ask for, and until when.
+    mod load;
+}
+
 /// The grader is graded: every broken set-up fails its check, and no other.
 mod broken;
 

@@ -7,7 +7,7 @@ use failover_lab::session::root;
 use crate::step::checklist;
 
 /// The checklists, in the README's order.
-const CHECKLISTS: [&str; 3] = ["q5", "sentinel", "cluster"];
+const CHECKLISTS: [&str; 4] = ["q5", "sentinel", "cluster", "client"];
 
 const END: &str = "<!-- /steps -->";
 

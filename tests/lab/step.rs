@@ -8,12 +8,13 @@ use failover_lab::{
     environment::{Capability, Environment},
     observer,
     session::{Session, root},
-    wait,
+    wait::{self, Seen},
     writer::Writer,
 };
 use lab_report::{
     StepId, Verdict,
     checklist::Checklist,
+    evidence::Announcement,
     judge::Clocks,
     report::{CheckRecord, StepRecord},
 };
@@ -38,6 +39,10 @@ pub(crate) struct Step<T: Topology> {
 ///
 /// It needs a deployment of its own, unless it says what else it `needs` to run on somebody else's.
 macro_rules! step {
+    // The client lab has steps on each kind of topology.
+    ("client" on $kind:ty, $id:literal, $topology:expr, $body:ident) => {
+        crate::step::step!($kind, "client", $id, $topology, $body, [FreshDeployment]);
+    };
     ($checklist:tt, $id:literal, $topology:expr, $body:ident) => {
         crate::step::step!($checklist, $id, $topology, $body, needs [FreshDeployment]);
     };
@@ -117,6 +122,11 @@ impl<T: Topology> Step<T> {
     /// Runs the step on its own topology: every check passes, and the report reads as its snapshot does.
     pub(crate) async fn passes(&self, case: Option<&str>) {
         self.passes_with(case, lab_report::normalise::step).await;
+    }
+
+    /// The same where what was said is somebody else's business: the checks and the roles read as the snapshot does.
+    pub(crate) async fn passes_in_the_end(&self, case: Option<&str>) {
+        self.passes_with(case, lab_report::normalise::outcome).await;
     }
 
     /// The same where chance decides what happens: only the checks read as the snapshot does.
@@ -205,6 +215,31 @@ pub(crate) async fn lose<T: Topology>(lab: &Lab<T>, primary: &Arc<Node>, others:
     };
     let _lost = lab.inject(kind, primary).await?;
     Ok(())
+}
+
+/// Waits for what comes of an election of the sentinels: for as long again when more than one was lost meanwhile.
+pub(crate) async fn through_elections<T: Topology, F: Future<Output = Seen<()>>>(
+    lab: &Lab<T>,
+    what: &str,
+    budget: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<(), String> {
+    // The budget is for one that is lost.
+    let mut paid_for = 1;
+    loop {
+        match lab.wait(what, budget, &mut look).await {
+            Ok(()) => return Ok(()),
+            // Every further one may take as long again.
+            Err(_) if lost_elections(lab) > paid_for => paid_for = lost_elections(lab),
+            Err(late) => return Err(format!("not within {budget:?}: {}", late.last_seen)),
+        }
+    }
+}
+
+/// Elections that nobody won, as their candidates said it.
+fn lost_elections<T: Topology>(lab: &Lab<T>) -> usize {
+    let lost = |said: &&Announcement| said.event == "-failover-abort-not-elected";
+    lab.recorder().look(|timeline| timeline.announcements.iter().filter(lost).count())
 }
 
 /// What is the same for all, or each by name where it is not.

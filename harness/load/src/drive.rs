@@ -27,16 +27,16 @@ pub struct Driven {
     pub send_error: Spread,
 }
 
-/// Drives a client from the schedule's first operation to its last, and returns when each has been done, or given
-/// up after `deadline`. What the client still tries then is nobody's any more, and is dropped. It is recorded under
-/// `name`, at each of the workload's homes apart.
+/// Drives a client from the schedule's first operation to its last, or until there is `enough`, and returns when each
+/// has been done, or given up after `deadline`. What the client still tries then is nobody's any more, and is dropped.
+/// It is recorded under `name`, at each of the workload's homes apart.
 pub async fn drive(
     schedule: Schedule,
     deadline: Duration,
     workload: Keyed,
     client: Arc<dyn Client>,
-    name: &str,
-    tape: &Tape,
+    (name, tape): (&str, &Tape),
+    enough: impl Future<Output = ()>,
 ) -> Driven {
     let from = Instant::now() + LEAD;
     let names = workload.homes().names(name);
@@ -45,12 +45,19 @@ pub async fn drive(
     let mut due = schedule.pace(from);
     let (told, mut late) = mpsc::unbounded_channel();
     let mut under_way = JoinSet::new();
-    while let Some(number) = due.recv().await {
+    tokio::pin!(enough);
+    loop {
+        let number = tokio::select! {
+            biased;
+            () = &mut enough => break,
+            number = due.recv() => number,
+        };
+        let Some(number) = number else { break };
         under_way.spawn(Arc::clone(&hand).one(number, told.clone()));
         while under_way.try_join_next().is_some() {}
     }
-    drop(told);
-    let mut all = Vec::with_capacity(usize::try_from(schedule.count()).unwrap_or(0));
+    drop((told, due));
+    let mut all = Vec::new();
     while let Some(late) = late.recv().await {
         all.push(late);
     }

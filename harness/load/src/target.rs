@@ -56,6 +56,27 @@ pub struct Endpoint {
     pub front: SocketAddr,
 }
 
+impl Endpoint {
+    /// An address that goes by a name: it never moves.
+    pub fn fixed(address: SocketAddr) -> Self {
+        let (name, resolver) = (address.ip().to_string(), Resolver::new(Fixed(address)));
+        Self { name, port: address.port(), resolver, front: address }
+    }
+}
+
+/// Knows one address, whatever it is asked.
+struct Fixed(SocketAddr);
+
+impl AsyncDNSResolver for Fixed {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _host: &'b str,
+        _port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move { Ok(Box::new(std::iter::once(self.0)) as Box<_>) })
+    }
+}
+
 /// Knows names that nobody else knows. Clones share it.
 #[derive(Clone)]
 pub struct Resolver(Arc<dyn AsyncDNSResolver>);

@@ -1,26 +1,17 @@
 //! One run of a cell: servers of its own, a load, a fault, and what the judges make of it.
 
 use std::{
-    fs,
-    io::BufReader,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use failover_lab::{
-    Lab, StepError, cluster, replicated, sentinels,
-    session::{Session, now_utc},
-    wait::pass,
-};
+use failover_lab::{Lab, StepError, cluster, replicated, sentinels, session::Session, wait::pass};
 use lab_history::{
-    Header, History, Length,
+    History, Length,
     judge::{Judge, Judged, Verdict, linearizability::Cap},
 };
-use lab_load::{
-    Driven, Tape,
-    client::Settled,
-    workload::{Application, Running},
-};
+use lab_load::{Driven, client::Settled};
 use lab_report::evidence::Timeline;
 
 use crate::{
@@ -28,7 +19,8 @@ use crate::{
     figures::Figures,
     scenario::{Notes, Scenario},
     servers::on_servers,
-    stage::{self, Stage},
+    stage::Stage,
+    trial::{Caller, Trial},
 };
 
 /// Before a fault the load runs for so long: a client has its connections, and a judge something to compare with.
@@ -91,10 +83,9 @@ async fn on<T: Stage>(
 ) -> Result<Measured, StepError> {
     let topology = topology.with_changes(&cell.changes)?;
     let path = session.dir().join(folder).join("history.bin");
-    let body = async |lab: &mut Lab<T>| body(lab, cell, session, &path, scenario).await;
-    let ((driven, settled, refreshes), timeline) =
+    let body = async |lab: &mut Lab<T>| body(lab, cell, &path, scenario).await;
+    let ((driven, settled, refreshes, history), timeline) =
         on_servers(session, topology, &cell.to_string(), folder, body).await?;
-    let history = History::open(BufReader::new(fs::File::open(&path)?))?;
     let judged = judge(&history);
     let mut figures = Figures::read(&history, &judged, driven, refreshes);
     if let (Some(victim), true) = (T::SHARD_OF_THE_VICTIM, cell.fault != FaultName::None) {
@@ -117,40 +108,30 @@ pub fn verdict(judged: &[Judged]) -> Verdict {
 async fn body<T: Stage>(
     lab: &mut Lab<T>,
     cell: &Cell,
-    session: &Session,
     path: &Path,
     scenario: &mut impl Scenario,
-) -> Result<(Driven, Settled, Option<u64>), StepError> {
-    let tape = Tape::begin(path, &header(cell, session, scenario.name()))?;
-    let notes = Notes::on(&tape, lab);
+) -> Result<(Driven, Settled, Option<u64>, History), StepError> {
+    let deadline = lab_load::tape::length(cell.load.deadline);
+    let ran = ran(cell, lab.session(), scenario.name());
+    let mut trial = Trial::begin(lab, path.to_owned(), deadline, ran)?;
     let entrance = T::entrance(lab).await?;
-    let plan = cell.load.plan(T::homes(lab), session.seed);
-    let application = Application { library: cell.library, profile: &cell.profile, target: &entrance.target };
+    let Cell { library, profile, load, .. } = cell;
+    let caller = Caller { who: library.name(), library: *library, profile, load };
     let before = refreshes(lab).await;
 
-    lab.doing(&format!("{} operations a second by {}, {}", cell.load.rate, cell.library, cell.profile.name));
-    let mut running = Running::start(&plan, cell.load.schedule(), &application, &tape).await?;
-    let settled = running.settled().clone();
-    scenario.unfold(lab, &notes).await?;
-    let driven = running.driven().await;
+    let settled = trial.add(lab, caller, &entrance.target).await?;
+    scenario.unfold(lab, &trial.notes).await?;
+    let driven = trial.driven().await;
     // What the client asked is counted before the lab asks anything itself.
     let asked = match (before, refreshes(lab).await) {
         (Some(before), Some(after)) => Some(after.saturating_sub(before)),
         _ => None,
     };
-
-    stage::settled(lab).await?;
-    notes.timeline(&lab.timeline());
-    lab.doing("reading everything back");
-    running.finish().await?;
-    tape.finish()?;
-    Ok((driven, settled, asked))
+    Ok((driven, settled, asked, trial.end(lab).await?))
 }
 
-fn header(cell: &Cell, session: &Session, scenario: String) -> Header {
-    let mut header = Header::new(session.run.to_string(), session.seed);
-    header.began = Some(now_utc());
-    header.deadline = Some(lab_load::tape::length(cell.load.deadline));
+/// What a history is of.
+fn ran(cell: &Cell, session: &Session, scenario: String) -> BTreeMap<String, String> {
     let load = &cell.load;
     let said = [
         ("engine", session.engine.to_string()),
@@ -163,8 +144,7 @@ fn header(cell: &Cell, session: &Session, scenario: String) -> Header {
         ("durability", load.durability.to_string()),
         ("rate", format!("{} operations a second", load.rate)),
     ];
-    header.ran = said.into_iter().map(|(label, what)| (label.to_owned(), what)).collect();
-    header
+    said.into_iter().map(|(label, what)| (label.to_owned(), what)).collect()
 }
 
 /// The fault of a cell: breaks what is to be broken, waits, and heals it.
@@ -175,7 +155,7 @@ impl Scenario for OneFault<'_> {
         self.0.fault.to_string()
     }
 
-    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes<'_>) -> Result<(), StepError> {
+    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes) -> Result<(), StepError> {
         let Cell { fault, load, .. } = self.0;
         let begin = notes.tape.now();
         let somewhen = SOMEWHEN.mul_f64(lab.rng().f64());

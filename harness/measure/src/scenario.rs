@@ -18,7 +18,7 @@ pub(crate) trait Scenario {
     fn name(&self) -> String;
 
     /// Lets it happen from now on, which is when the load begins. Everything is healed when it returns.
-    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes<'_>) -> Result<(), StepError>;
+    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes) -> Result<(), StepError>;
 }
 
 /// What can be wrong with one node.
@@ -46,24 +46,22 @@ impl Harm {
         number: u32,
         victim: &Arc<Node>,
         lab: &Lab<T>,
-        notes: &Notes<'_>,
+        notes: &Notes,
     ) -> Result<Inflicted, StepError> {
-        let (done, before, after) = match self {
+        match self {
             Self::Node(kind) => {
                 let fault = lab.inject(kind, victim).await?;
-                let (before, after) = (fault.not_before(), fault.in_effect());
-                (Done::ToNode(fault), before, after)
+                let (before, after) = (notes.moment(fault.not_before()), notes.moment(fault.in_effect()));
+                notes.injected(number, &self.to_string(), victim, before, after);
+                Ok(Inflicted { number, done: Done::ToNode(fault) })
             }
             Self::Partition => {
                 let others: Vec<_> =
                     T::nodes(lab).into_iter().filter(|node| node.id() != victim.id()).collect();
-                let cut = lab.partition(&Split::between(victim, Side::from(&others[..]))).await?;
-                let (before, after) = (cut.not_before(), cut.in_effect());
-                (Done::ToLinks(cut), before, after)
+                let split = Split::between(victim, Side::from(&others[..]));
+                Inflicted::cut(number, (&split, &**victim), lab, notes).await
             }
-        };
-        notes.injected(number, &self.to_string(), victim, notes.moment(before), notes.moment(after));
-        Ok(Inflicted { number, done })
+        }
     }
 }
 
@@ -78,7 +76,7 @@ impl fmt::Display for Harm {
 
 /// What has been done to a node, until it is undone.
 #[must_use = "a fault lasts until it is healed"]
-pub(crate) struct Inflicted {
+pub struct Inflicted {
     number: u32,
     done: Done,
 }
@@ -90,7 +88,7 @@ enum Done {
 
 impl Inflicted {
     /// Undoes it, and writes that down.
-    pub(crate) async fn heal<T: Stage>(self, lab: &Lab<T>, notes: &Notes<'_>) -> Result<(), StepError> {
+    pub(crate) async fn heal<T: Stage>(self, lab: &Lab<T>, notes: &Notes) -> Result<(), StepError> {
         match self.done {
             Done::ToNode(fault) => lab.heal(fault).await?,
             Done::ToLinks(cut) => cut.heal().await?,
@@ -98,19 +96,32 @@ impl Inflicted {
         notes.tape.note(Event::Healed { fault: self.number });
         Ok(())
     }
+
+    /// Cuts links, and writes that down as a fault of `victim` with this number.
+    pub(crate) async fn cut<T: Stage>(
+        number: u32,
+        (split, victim): (&Split, &Node),
+        lab: &Lab<T>,
+        notes: &Notes,
+    ) -> Result<Self, StepError> {
+        let cut = lab.partition(split).await?;
+        let (before, after) = (notes.moment(cut.not_before()), notes.moment(cut.in_effect()));
+        notes.injected(number, &Harm::Partition.to_string(), victim, before, after);
+        Ok(Self { number, done: Done::ToLinks(cut) })
+    }
 }
 
 /// Notes on a tape of what the lab's clock says.
-pub(crate) struct Notes<'a> {
-    pub(crate) tape: &'a Tape,
+pub(crate) struct Notes {
+    pub(crate) tape: Tape,
     /// The same instant on the lab's clock and on the tape's.
     zero: (At, Moment),
 }
 
-impl<'a> Notes<'a> {
+impl Notes {
     /// The two clocks are set by each other here.
-    pub(crate) fn on<T: Stage>(tape: &'a Tape, lab: &Lab<T>) -> Self {
-        Self { tape, zero: (lab.recorder().now(), tape.now()) }
+    pub(crate) fn on<T: Stage>(tape: &Tape, lab: &Lab<T>) -> Self {
+        Self { tape: tape.clone(), zero: (lab.recorder().now(), tape.now()) }
     }
 
     /// A moment before the tape began is its beginning.

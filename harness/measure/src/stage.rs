@@ -1,7 +1,7 @@
 //! What differs between topologies when they are measured: how a client gets in, whom a fault hits, and when
 //! everything has settled.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use failover_lab::{
     Clusters, Lab, Replicated, Sentinels, StepError, Topology,
@@ -18,13 +18,18 @@ use lab_report::evidence::{EndpointName, Role};
 const SETTLES: Duration = Duration::from_secs(60);
 
 /// How a client gets in, and whatever has to be there for as long as it is.
-pub(crate) struct Entrance {
-    pub(crate) target: Target,
+pub struct Entrance {
+    /// What a client is told.
+    pub target: Target,
     pub(crate) _front: Option<Front>,
 }
 
 /// A topology that can be measured.
-pub(crate) trait Stage: Topology {
+#[expect(
+    async_fn_in_trait,
+    reason = "every stage is in this file, and nobody sends one of these futures away"
+)]
+pub trait Stage: Topology {
     /// Which shard the victim is of, in the order of the homes; none where there are no shards.
     const SHARD_OF_THE_VICTIM: Option<usize> = None;
 
@@ -50,6 +55,9 @@ pub(crate) trait Stage: Topology {
         Homes::default()
     }
 
+    /// How clients are set up where that is not as a step has it.
+    fn clients(lab: &Lab<Self>) -> &BTreeMap<String, String>;
+
     /// Whether whoever looks after the nodes has come to rest, too; else how things stand.
     async fn rests(lab: &Lab<Self>) -> Result<(), String>;
 }
@@ -64,7 +72,11 @@ pub(crate) async fn settled<T: Stage>(lab: &Lab<T>) -> Result<(), StepError> {
     Ok(lab.wait("everything to settle", SETTLES, look).await?)
 }
 
-async fn stands<T: Stage>(lab: &Lab<T>) -> Result<(), String> {
+/// Whether everything is as it should be; else how it stands.
+///
+/// # Errors
+/// It is not.
+pub async fn stands<T: Stage>(lab: &Lab<T>) -> Result<(), String> {
     let (nodes, wanted) = T::data(lab);
     whole(&nodes, wanted).await?;
     T::rests(lab).await
@@ -126,6 +138,10 @@ impl Stage for Replicated {
         (lab.group().nodes(), 1)
     }
 
+    fn clients(lab: &Lab<Self>) -> &BTreeMap<String, String> {
+        &lab.group().topology().clients
+    }
+
     async fn rests(lab: &Lab<Self>) -> Result<(), String> {
         let (status, nodes) = (lab.group().describe().status, lab.group().nodes());
         let sound = |node: &Arc<Node>| lab.group().condition(node.id()) == Some(Condition::Sound);
@@ -160,6 +176,10 @@ impl Stage for Sentinels {
 
     fn data(lab: &Lab<Self>) -> (Vec<Arc<Node>>, usize) {
         (lab.deployment().data().to_vec(), 1)
+    }
+
+    fn clients(lab: &Lab<Self>) -> &BTreeMap<String, String> {
+        &lab.deployment().topology().clients
     }
 
     fn nodes(lab: &Lab<Self>) -> Vec<Arc<Node>> {
@@ -204,6 +224,10 @@ impl Stage for Clusters {
 
     fn data(lab: &Lab<Self>) -> (Vec<Arc<Node>>, usize) {
         (lab.deployment().members().to_vec(), lab.deployment().primaries().len())
+    }
+
+    fn clients(lab: &Lab<Self>) -> &BTreeMap<String, String> {
+        &lab.deployment().topology().clients
     }
 
     fn homes(lab: &Lab<Self>) -> Homes {

@@ -10,10 +10,9 @@ use failover_lab::{
     sentinel::{Flag, Instance},
     wait::Seen,
 };
-use lab_report::{
-    evidence::Announcement,
-    judge::{Election, Judgement},
-};
+use lab_report::judge::{Election, Judgement};
+
+use crate::step::through_elections;
 
 /// Far above every bound, and long enough for one election that fails and is tried again: twice the
 /// failover timeout of 5 s, and a second. A slow stage fails its bound and nothing else.
@@ -66,29 +65,7 @@ pub(super) async fn stage(
             None => Seen::NotYet("nothing began".to_owned()),
         }
     };
-    within(lab, what, look).await
-}
-
-async fn within<F: Future<Output = Seen<()>>>(
-    lab: &Lab<Sentinels>,
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> Result<(), String> {
-    let (budget, mut paid_for) = (patience(lab), 1);
-    loop {
-        match lab.wait(what, budget, &mut look).await {
-            Ok(()) => return Ok(()),
-            // Every further one may take as long again.
-            Err(_) if lost_elections(lab) > paid_for => paid_for = lost_elections(lab),
-            Err(late) => return Err(format!("not within {budget:?}: {}", late.last_seen)),
-        }
-    }
-}
-
-/// Elections that nobody won, as their candidates said it.
-fn lost_elections(lab: &Lab<Sentinels>) -> usize {
-    let lost = |said: &&Announcement| said.event == "-failover-abort-not-elected";
-    lab.recorder().look(|timeline| timeline.announcements.iter().filter(lost).count())
+    through_elections(lab, what, patience(lab), look).await
 }
 
 pub(super) fn happened(expected: &str, result: Result<(), String>) -> Judgement {
@@ -136,7 +113,7 @@ pub(super) async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -
         }
     };
     let what = format!("{} to follow {}", node.id(), primary.id());
-    within(lab, &what, look).await
+    through_elections(lab, &what, patience(lab), look).await
 }
 
 /// Whom the election made primary, in words.

@@ -26,6 +26,7 @@ mod grouped;
 pub mod linearizability;
 mod register;
 pub mod registers;
+pub mod rollback;
 pub mod sets;
 pub mod streams;
 mod table;

@@ -20,19 +20,17 @@
 //! Lost writes whose acknowledgements are nearest to the same fault of a node with data, from its beginning to its being
 //! healed, were **rolled back** together.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::{
     Figures, Judgement, Row, Witnesses,
     register::{Register, Source, Touch, What, registers as by_register},
+    rollback::{Rollback, Rollbacks},
     unsettled,
 };
 use crate::{
     history::History,
-    note::Event,
     time::{Length, Moment, Spread},
 };
 
@@ -71,26 +69,6 @@ pub struct Registers {
     pub rollbacks: Vec<Rollback>,
 }
 
-/// Acknowledged writes that were lost together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rollback {
-    /// The fault that is nearest to their acknowledgements; none if there was none.
-    pub fault: Option<u32>,
-    /// How many.
-    pub operations: u64,
-    /// When the first of them was acknowledged.
-    pub from_us: Moment,
-    /// When the last of them was.
-    pub to_us: Moment,
-}
-
-impl Rollback {
-    /// From the first acknowledgement that was lost to the last.
-    pub fn depth(&self) -> Length {
-        self.to_us.since(self.from_us)
-    }
-}
-
 impl Figures for Registers {
     const JUDGE: &'static str = "registers";
 
@@ -113,11 +91,7 @@ impl Figures for Registers {
         ];
         let names = ["stale_age.p50", "stale_age.p99", "stale_age.max"];
         rows.extend(Row::spread(names, &self.stale_age, "before a stale read its value was overwritten"));
-        if let Some(most) = self.rollbacks.iter().map(|rollback| rollback.operations).max() {
-            let depth = self.rollbacks.iter().map(Rollback::depth).max().unwrap_or_default();
-            rows.push(Row::count("rollback.operations", most, "acknowledged writes lost together, at most"));
-            rows.push(Row::time("rollback.depth", depth, "first to last acknowledgement of these, at most"));
-        }
+        rows.extend(Rollback::rows(&self.rollbacks));
         rows
     }
 }
@@ -133,7 +107,7 @@ pub fn registers(history: &History) -> Judgement<Registers> {
         judge.register(touches);
     }
     judge.figures.stale_age = Spread::of(&mut judge.ages);
-    judge.figures.rollbacks = judge.rollbacks.found.into_values().collect();
+    judge.figures.rollbacks = judge.rollbacks.found();
     let unexercised = unexercised(&judge.figures, history);
     Judgement::of(history, judge.figures, judge.witnesses, unexercised)
 }
@@ -302,58 +276,4 @@ impl Judge {
 /// Whether a write without an answer, given up before `write` was invoked, may have been applied after it.
 fn may_come_late(found: &Touch, write: &Touch) -> bool {
     found.what == What::Tried && found.completed() < write.invoked
-}
-
-/// Sorts what was lost by the nearest fault.
-#[derive(Default)]
-struct Rollbacks {
-    faults: Vec<Fault>,
-    found: BTreeMap<Option<u32>, Rollback>,
-}
-
-/// Whether one of these nodes has data: where roles are on record, one of those that have any. Sentinels have none.
-fn can_lose_data(history: &History, nodes: &[String]) -> bool {
-    let mut with_data = history.notes.iter().filter_map(|note| match &note.event {
-        Event::Role { node, .. } => Some(node),
-        _ => None,
-    });
-    let is_hit = |node: &String| nodes.contains(node);
-    with_data.clone().any(is_hit) || with_data.next().is_none()
-}
-
-/// A fault, from its beginning to its end; one that nobody healed was over at once.
-struct Fault {
-    number: u32,
-    from: Moment,
-    until: Moment,
-}
-
-impl Rollbacks {
-    fn of(history: &History) -> Self {
-        let mut faults: Vec<Fault> = Vec::new();
-        for note in &history.notes {
-            match &note.event {
-                Event::Injected { fault, nodes, .. } if can_lose_data(history, nodes) => {
-                    faults.push(Fault { number: *fault, from: note.at, until: note.at });
-                }
-                Event::Healed { fault } => {
-                    let healed = faults.iter_mut().rfind(|known| known.number == *fault);
-                    healed.into_iter().for_each(|healed| healed.until = note.at.max(healed.from));
-                }
-                _ => {}
-            }
-        }
-        Self { faults, found: BTreeMap::new() }
-    }
-
-    fn add(&mut self, acknowledged: Moment) {
-        // No time at all while it lasts.
-        let distance = |fault: &&Fault| fault.from.since(acknowledged).max(acknowledged.since(fault.until));
-        let fault = self.faults.iter().min_by_key(distance).map(|fault| fault.number);
-        let new = Rollback { fault, operations: 0, from_us: acknowledged, to_us: acknowledged };
-        let rollback = self.found.entry(fault).or_insert(new);
-        rollback.operations += 1;
-        rollback.from_us = rollback.from_us.min(acknowledged);
-        rollback.to_us = rollback.to_us.max(acknowledged);
-    }
 }

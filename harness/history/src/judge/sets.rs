@@ -11,7 +11,13 @@
 
 use serde::Serialize;
 
-use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table, unsettled};
+use super::{
+    Figures, Judgement, Row, Witnesses,
+    grouped::Grouped,
+    rollback::{Rollback, Rollbacks},
+    table::Table,
+    unsettled,
+};
 use crate::{
     action::Action,
     history::History,
@@ -49,6 +55,8 @@ pub struct Sets {
     pub unread: u64,
     /// From the moment an element was known to the last read that missed it.
     pub stale_age: Spread,
+    /// What was lost together.
+    pub rollbacks: Vec<Rollback>,
 }
 
 impl Figures for Sets {
@@ -70,6 +78,7 @@ impl Figures for Sets {
         ];
         let names = ["stale_age.p50", "stale_age.p99", "stale_age.max"];
         rows.extend(Row::spread(names, &self.stale_age, "from known to the last read that missed it"));
+        rows.extend(Rollback::rows(&self.rollbacks));
         rows
     }
 }
@@ -82,6 +91,7 @@ pub fn sets(history: &History) -> Judgement<Sets> {
         settled,
         figures: Sets::default(),
         witnesses: Witnesses::default(),
+        rollbacks: Rollbacks::of(history),
         ages: Vec::new(),
     };
     let mut table = Table::default();
@@ -89,6 +99,7 @@ pub fn sets(history: &History) -> Judgement<Sets> {
         judge.set(touches, &mut table);
     }
     judge.figures.stale_age = Spread::of(&mut judge.ages);
+    judge.figures.rollbacks = judge.rollbacks.found();
     let Sets { acknowledged, reads, unread, .. } = judge.figures;
     let unexercised = match () {
         () if acknowledged == 0 => Some("no add was acknowledged".to_owned()),
@@ -151,6 +162,7 @@ struct Judge<'a> {
     settled: Moment,
     figures: Sets,
     witnesses: Witnesses,
+    rollbacks: Rollbacks,
     ages: Vec<Length>,
 }
 
@@ -234,6 +246,7 @@ impl Judge<'_> {
             }
             (false, Some(_)) if is_final => {
                 figures.lost += 1;
+                self.rollbacks.add(element.known);
                 self.witnesses.add("lost", element.add.place);
             }
             (false, _) => {

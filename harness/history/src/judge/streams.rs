@@ -16,7 +16,13 @@
 
 use serde::Serialize;
 
-use super::{Figures, Judgement, Row, Witnesses, grouped::Grouped, table::Table, unsettled};
+use super::{
+    Figures, Judgement, Row, Witnesses,
+    grouped::Grouped,
+    rollback::{Rollback, Rollbacks},
+    table::Table,
+    unsettled,
+};
 use crate::{
     action::Action,
     history::History,
@@ -64,6 +70,13 @@ pub struct Streams {
     pub lag: Spread,
     /// Streams with acknowledged appends, and without a final read.
     pub unread: u64,
+    /// Entries that were lost together, by their acknowledgements.
+    pub rollbacks: Vec<Rollback>,
+    /// What the group did again, together, by when it had done it before: delivered for the first time, or been done.
+    pub repeated: Vec<Rollback>,
+    /// How far the last-delivered id went back, at most, by the servers' clocks that are in the ids. A group that is made
+    /// anew begins with none: what it delivers again is repeated.
+    pub went_back_by: Length,
 }
 
 impl Figures for Streams {
@@ -90,6 +103,7 @@ impl Figures for Streams {
         ];
         let names = ["lag.p50", "lag.p99", "lag.max"];
         rows.extend(Row::spread(names, &self.lag, "from intended to first delivered"));
+        rows.extend(Rollback::rows(&self.rollbacks));
         rows
     }
 }
@@ -98,12 +112,15 @@ impl Figures for Streams {
 pub fn streams(history: &History) -> Judgement<Streams> {
     let settled = history.settled().unwrap_or(Moment::NEVER);
     let (figures, witnesses) = (Streams::default(), Witnesses::default());
-    let mut judge = Judge { history, settled, figures, witnesses, lags: Vec::new() };
+    let (lost, repeated) = (Rollbacks::of(history), Rollbacks::of(history));
+    let mut judge = Judge { history, settled, figures, witnesses, lost, repeated, lags: Vec::new() };
     let mut table = Table::default();
     for (_, touches) in Grouped::of(history, Touch::of).objects() {
         judge.stream(touches, &mut table);
     }
     judge.figures.lag = Spread::of(&mut judge.lags);
+    judge.figures.rollbacks = judge.lost.found();
+    judge.figures.repeated = judge.repeated.found();
     let Streams { acknowledged, delivered, unread, .. } = judge.figures;
     let unexercised = match () {
         () if acknowledged == 0 => Some("no append was acknowledged".to_owned()),
@@ -179,6 +196,8 @@ struct Judge<'a> {
     settled: Moment,
     figures: Streams,
     witnesses: Witnesses,
+    lost: Rollbacks,
+    repeated: Rollbacks,
     lags: Vec<Length>,
 }
 
@@ -222,10 +241,12 @@ impl Judge<'_> {
             self.figures.claimed += 1;
         } else if entry.deliveries > 0 {
             self.figures.redelivered += 1;
+            self.repeated.add(entry.first_delivered);
             self.witnesses.add("redelivered", touch.place);
         }
         if entry.done < touch.invoked {
             self.figures.forgotten += 1;
+            self.repeated.add(entry.done);
             self.witnesses.add("forgotten", touch.place);
         }
         entry.deliveries += u64::from(as_new);
@@ -261,6 +282,10 @@ impl Judge<'_> {
             }
             if id < highest {
                 self.figures.went_back += 1;
+                if id > EntryId::default() {
+                    let back = Length::from_millis(highest.millis().saturating_sub(id.millis()));
+                    self.figures.went_back_by = self.figures.went_back_by.max(back);
+                }
                 self.witnesses.add("went_back", look.place);
             }
         }
@@ -302,6 +327,7 @@ impl Judge<'_> {
                 let before = last.is_some_and(|last| entry.append.completed < last.invoked);
                 if before && !entry.is_there {
                     figures.lost += 1;
+                    self.lost.add(entry.append.completed);
                     self.witnesses.add("lost", entry.append.place);
                 }
             }

@@ -18,7 +18,8 @@ pub(super) struct Bench {
     pub(super) session: Session,
     step: Step,
     pub(super) case: Option<String>,
-    name: String,
+    pub(super) name: String,
+    pub(super) folder: String,
     pub(super) checks: Vec<CheckRecord>,
     pub(super) measurements: Vec<Measurement>,
     /// What the environment lacks for the rest of the step.
@@ -36,6 +37,7 @@ impl Bench {
             step: plan.step.clone(),
             case: plan.case.map(str::to_owned),
             name,
+            folder: plan.folder.clone(),
             checks: Vec::new(),
             measurements: Vec::new(),
             lacking: None,

@@ -7,7 +7,7 @@ mod ground;
 mod pages;
 mod run;
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use lab_report::{
     Slot, Verdict,
@@ -32,7 +32,7 @@ use crate::{
     pubsub::{self, Channel, Publisher, Subscriber},
     record::Recorder,
     sentinel::SentinelGroup,
-    session::News,
+    session::{News, Session},
     splitter::Splitter,
     topology::{
         Boot, Deployment, Topology,
@@ -119,6 +119,26 @@ impl<T: Topology> Lab<T> {
     /// The case of a parametrised step.
     pub fn case(&self) -> Option<&str> {
         self.judge.case.as_deref()
+    }
+
+    /// What the step is called, with its case.
+    pub fn name(&self) -> &str {
+        &self.judge.name
+    }
+
+    /// This process's part in the run.
+    pub fn session(&self) -> &Session {
+        &self.judge.session
+    }
+
+    /// The path of a file among the step's evidence.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn evidence(&self, name: &str) -> io::Result<PathBuf> {
+        let folder = self.judge.session.dir().join(&self.judge.folder);
+        fs::create_dir_all(&folder)?;
+        Ok(folder.join(name))
     }
 
     /// Random choices, from the run's seed.

@@ -64,6 +64,8 @@ pub struct Clusters {
     pub after_boot: Vec<NodeCommand>,
     /// Commands that go on for as long as the step does.
     pub background: Vec<Background>,
+    /// How the clients of a load are set up where that is not as the step has it, by the step's own words.
+    pub clients: BTreeMap<String, String>,
 }
 
 /// How an application names its keys and finds them.
@@ -220,6 +222,7 @@ impl Default for Clusters {
             alerts: BTreeMap::new(),
             after_boot: Vec::new(),
             background: Vec::new(),
+            clients: BTreeMap::new(),
         }
     }
 }

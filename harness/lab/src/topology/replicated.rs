@@ -45,6 +45,8 @@ pub struct Replicated {
     pub after_boot: Vec<NodeCommand>,
     /// Commands that go on for as long as the step does.
     pub background: Vec<Background>,
+    /// How the clients of a load are set up where that is not as the step has it, by the step's own words.
+    pub clients: BTreeMap<String, String>,
 }
 
 /// Who reaches the nodes' port.
@@ -205,6 +207,7 @@ impl Default for Replicated {
             monitor: Monitor::default(),
             after_boot: Vec::new(),
             background: Vec::new(),
+            clients: BTreeMap::new(),
         }
     }
 }

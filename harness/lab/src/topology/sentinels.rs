@@ -74,6 +74,8 @@ pub struct Sentinels {
     pub after_boot: Vec<NodeCommand>,
     /// Commands that go on for as long as the step does.
     pub background: Vec<Background>,
+    /// How the clients of a load are set up where that is not as the step has it, by the step's own words.
+    pub clients: BTreeMap<String, String>,
 }
 
 /// The clocks that a sentinel has built in. `SENTINEL DEBUG` changes them while it runs.
@@ -197,6 +199,7 @@ impl Default for Sentinels {
             alerts: BTreeMap::new(),
             after_boot: Vec::new(),
             background: Vec::new(),
+            clients: BTreeMap::new(),
         }
     }
 }

@@ -19,7 +19,7 @@ pub use self::{
     homes::Homes,
     keyed::{Keyed, Plan},
     part::{Consuming, Part, UnknownPart},
-    running::{Application, NotStarted, Running},
+    running::{Application, NotStarted, READER, Running},
 };
 use crate::{
     client::Unanswered,

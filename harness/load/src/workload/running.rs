@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lab_history::{Event, Names, Object};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{Keyed, Plan, Sort, streams};
 use crate::{
@@ -28,6 +28,10 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// What an application is: a library with its settings, before a target.
 pub struct Application<'a> {
+    /// What it is called in the record.
+    pub who: &'a str,
+    /// Of several on one tape each has a number of its own: what it writes begins with it.
+    pub writer: u32,
     /// The library.
     pub library: Library,
     /// Its settings.
@@ -68,6 +72,8 @@ pub struct Running {
     producer: JoinSet<Driven>,
     /// When the schedule is over.
     over: Instant,
+    /// Whether nothing more is to be asked for.
+    enough: watch::Sender<bool>,
     /// After how long something that was left is taken over.
     claim_every: Duration,
     target: Target,
@@ -92,7 +98,8 @@ impl Running {
         application: &Application<'_>,
         tape: &Tape,
     ) -> Result<Self, NotStarted> {
-        let work = Keyed::new(plan, 0, tape);
+        let work = Keyed::new(plan, application.writer, tape);
+        let (enough, mut told) = watch::channel(false);
         let consumers = match plan.part.consumes() {
             // Boxed, as the next: the futures of clients are deep, and whoever awaits this has come a long way.
             true => Box::pin(consumers(plan, work.keys(), application, tape)).await?,
@@ -100,11 +107,15 @@ impl Running {
         };
         let mut producer = JoinSet::new();
         if is_driven(plan) {
-            let Application { library, profile, target } = application;
-            let client = Box::pin(connect(*library, profile, target, library.name(), tape)).await?;
+            let Application { who, library, profile, target, .. } = application;
+            let client = Box::pin(connect(*library, profile, target, who, tape)).await?;
             let (work, deadline) = (work.clone(), plan.deadline);
-            let (name, tape) = (library.name(), tape.clone());
-            producer.spawn(async move { drive(schedule, deadline, work, client, name, &tape).await });
+            let (who, tape) = ((*who).to_owned(), tape.clone());
+            producer.spawn(async move {
+                // Whoever could say so is gone: then it is enough as well.
+                let enough = async { drop(told.wait_for(|enough| *enough).await) };
+                drive(schedule, deadline, work, client, (&who, &tape), enough).await
+            });
         }
         Ok(Self {
             work,
@@ -112,6 +123,7 @@ impl Running {
             consumers,
             producer,
             over: Instant::now() + schedule.duration,
+            enough,
             claim_every: plan.consuming.claim_every,
             target: application.target.clone(),
             tape: tape.clone(),
@@ -121,6 +133,35 @@ impl Running {
     /// What became of the profile.
     pub fn settled(&self) -> &Settled {
         &self.settled
+    }
+
+    /// One more consumer of each stream, which is called `name`: it takes something, and dies with it in its hands.
+    ///
+    /// # Errors
+    /// It does not connect.
+    pub async fn lose_a_consumer(
+        &self,
+        plan: &Plan,
+        application: &Application<'_>,
+        name: &str,
+    ) -> Result<(), ClientError> {
+        for key in self.work.keys() {
+            let name = (name.to_owned(), false);
+            let consumer = Box::pin(consumer(plan, key, name, application, &self.tape)).await?;
+            Box::pin(consumer.die_with_hands_full()).await;
+        }
+        Ok(())
+    }
+
+    /// What is there in the end is asked for somewhere else.
+    pub fn read_at(&mut self, target: &Target) {
+        self.target = target.clone();
+    }
+
+    /// Nothing more is to be asked for: the schedule is over.
+    pub fn enough(&mut self) {
+        self.enough.send_replace(true);
+        self.over = Instant::now();
     }
 
     /// Waits until the schedule is over, and everything that was asked for by it is done or given up. The producer's
@@ -152,7 +193,9 @@ impl Running {
                 subscribers.into_iter().for_each(Listening::cease);
             }
             Consumers::Groups(consumers) => {
-                Box::pin(streams::catch_up(work.keys(), &*reader, CATCH_UP + claim_every, FINAL)).await;
+                // Who takes over less often than that takes nothing over.
+                let limit = CATCH_UP + claim_every.min(FINAL);
+                Box::pin(streams::catch_up(work.keys(), &*reader, limit, FINAL)).await;
                 drop(consumers);
             }
         }
@@ -168,7 +211,7 @@ impl Running {
 }
 
 /// What whoever reads in the end is called.
-const READER: &str = "final reads";
+pub const READER: &str = "final reads";
 
 async fn reader(target: &Target, tape: &Tape) -> Result<Arc<dyn Client>, ClientError> {
     let patient = Profile {
@@ -197,7 +240,7 @@ fn kind(sort: Sort) -> Option<Kind> {
 }
 
 fn settled(plan: &Plan, application: &Application<'_>) -> Settled {
-    let Application { library, profile, target } = application;
+    let Application { library, profile, target, .. } = application;
     let as_asked = || settle(*library, profile, &target.place);
     match (kind(plan.sort).is_some() && plan.part.consumes(), plan.part.produces()) {
         (false, _) => as_asked(),
@@ -240,10 +283,10 @@ async fn subscribers(
     application: &Application<'_>,
     tape: &Tape,
 ) -> Result<Vec<Listening>, ClientError> {
-    let Application { library, profile, target } = application;
+    let Application { who, library, profile, target, .. } = application;
     let mut all = Vec::new();
     for number in 1..=count {
-        let name = format!("{library} subscriber {number}");
+        let name = format!("{who} subscriber {number}");
         let who = (name.as_str(), tape.client(&name));
         all.push(listen(*library, profile, target, channels, who, tape).await?);
     }
@@ -256,14 +299,14 @@ async fn groups(
     application: &Application<'_>,
     tape: &Tape,
 ) -> Result<JoinSet<()>, NotStarted> {
-    let Application { library, profile, target } = application;
     let mut all = JoinSet::new();
-    for (place, (stream, object)) in (1..).zip(keys) {
+    for (place, key) in (1..).zip(keys) {
         for number in 1..=plan.consuming.consumers {
-            let name = format!("{library} consumer {place}.{number}");
-            let client = connect(*library, profile, target, &name, tape).await?;
+            let name = format!("{} consumer {place}.{number}", application.who);
+            let consumer = consumer(plan, key, (name, number == 1), application, tape).await?;
             if number == 1 {
-                let made = streams::found(&*client, stream, FINAL).await;
+                let stream = &key.0;
+                let made = streams::found(&*consumer.client, stream, FINAL).await;
                 made.map_err(|unanswered| {
                     let why = match unanswered {
                         Unanswered::Failed(why) => why.word(),
@@ -272,20 +315,32 @@ async fn groups(
                     NotStarted::NoGroup { stream: stream.clone(), why }
                 })?;
             }
-            let consumer = streams::Consumer {
-                process: tape.client(&name).worker(0).expect("it is the first"),
-                name,
-                stream: stream.clone(),
-                object: *object,
-                client,
-                profile: (*profile).clone(),
-                consuming: plan.consuming.clone(),
-                deadline: plan.deadline,
-                looks: number == 1,
-                tape: tape.clone(),
-            };
             all.spawn(consumer.consume());
         }
     }
     Ok(all)
+}
+
+/// A consumer of a stream, which may be the one that looks how the group is.
+async fn consumer(
+    plan: &Plan,
+    (stream, object): &(String, Object),
+    (name, looks): (String, bool),
+    application: &Application<'_>,
+    tape: &Tape,
+) -> Result<streams::Consumer, ClientError> {
+    let Application { library, profile, target, .. } = application;
+    let client = connect(*library, profile, target, &name, tape).await?;
+    Ok(streams::Consumer {
+        process: tape.client(&name).worker(0).expect("it is the first"),
+        name,
+        stream: stream.clone(),
+        object: *object,
+        client,
+        profile: (*profile).clone(),
+        consuming: plan.consuming.clone(),
+        deadline: plan.deadline,
+        looks,
+        tape: tape.clone(),
+    })
 }

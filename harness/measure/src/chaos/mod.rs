@@ -14,7 +14,7 @@ pub use self::{
     plan::{Limit, Planned, plan},
 };
 use crate::{
-    cell::Cell,
+    cell::{Cell, TopologyName},
     measure::{Measured, under},
     scenario::{Inflicted, Notes, Scenario},
     stage::{Stage, whole},
@@ -71,10 +71,23 @@ pub async fn chaos(
 ) -> Result<Survived, StepError> {
     let layout = Layout::of(cell.topology);
     let planned = plan(session.seed, &layout, cell.load.duration, limit);
-    let mut faults = Faults { layout, limit, planned, happened: Vec::new() };
+    let mut faults = Faults { layout, limit, planned, before: 0, happened: Vec::new() };
     let measured = under(session, cell, folder, &mut faults).await?;
     let losses = losses(&measured)?;
     Ok(Survived { measured, faults: faults.happened, losses })
+}
+
+/// The same before a lab that runs already, for so long, and after so many faults: never a whole shard.
+pub(crate) async fn go_through<T: Stage>(
+    (topology, duration, before): (TopologyName, Duration, u32),
+    lab: &mut Lab<T>,
+    notes: &Notes,
+) -> Result<Vec<Happened>, StepError> {
+    let (layout, limit) = (Layout::of(topology), Limit::OneOfEach);
+    let planned = plan(lab.session().seed, &layout, duration, limit);
+    let mut faults = Faults { layout, limit, planned, before, happened: Vec::new() };
+    faults.unfold(lab, notes).await?;
+    Ok(faults.happened)
 }
 
 /// Faults that are to be.
@@ -82,6 +95,8 @@ struct Faults {
     layout: Layout,
     limit: Limit,
     planned: Vec<Planned>,
+    /// How many are on record already.
+    before: u32,
     happened: Vec<Happened>,
 }
 
@@ -96,7 +111,7 @@ impl Scenario for Faults {
         format!("chaos, {} faults", self.planned.len())
     }
 
-    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes<'_>) -> Result<(), StepError> {
+    async fn unfold<T: Stage>(&mut self, lab: &mut Lab<T>, notes: &Notes) -> Result<(), StepError> {
         let begin = notes.tape.now();
         let nodes = T::nodes(lab);
         let mut lasting: Vec<Option<Inflicted>> = self.planned.iter().map(|_| None).collect();
@@ -110,7 +125,7 @@ impl Scenario for Faults {
                     if let Some(why) = &left_out {
                         lab.doing(&format!("leaving {harm} {} out: {why}", nodes[node].id()));
                     } else {
-                        let number_in_the_record = u32::try_from(number)?;
+                        let number_in_the_record = self.before + u32::try_from(number)?;
                         let fault = harm.inflict(number_in_the_record, &nodes[node], lab, notes).await?;
                         lasting[number] = Some(fault);
                     }

@@ -22,6 +22,8 @@ use crate::{
 
 /// As many entries are read, or claimed, at once at most.
 const BATCH: &str = "16";
+/// So many entries are what a consumer dies with, at least: others take their turns meanwhile.
+const HANDS_FULL: usize = 5;
 
 /// A consumer of one stream, on a connection of its own.
 pub(in crate::workload) struct Consumer {
@@ -92,8 +94,28 @@ impl Consumer {
         }
     }
 
-    /// What no consumer has had yet.
+    /// Takes some entries, and dies with them: it acknowledges nothing.
+    pub(in crate::workload) async fn die_with_hands_full(self) {
+        let (mut taken, mut failed) = (0, 0);
+        while taken < HANDS_FULL {
+            match self.take().await {
+                Ok(entries) => taken += entries.len(),
+                Err(_) => {
+                    pass(pause(&self.profile, failed)).await;
+                    failed += 1;
+                }
+            }
+        }
+    }
+
     async fn read(&self) -> Result<(), Unanswered> {
+        let taken = self.take().await?;
+        self.acknowledge(&taken).await;
+        Ok(())
+    }
+
+    /// What no consumer has had yet.
+    async fn take(&self) -> Result<Vec<Entry>, Unanswered> {
         let block = self.consuming.blocks_for(self.profile.response_timeout);
         let millis = block.as_millis().to_string();
         let words = [
@@ -113,8 +135,7 @@ impl Consumer {
         let answer = self.ask(&words, block + self.deadline).await;
         let found = answer::read(answer, answer::delivered);
         self.record_all(invoked, answer::deliveries(self.object, &found));
-        self.acknowledge(&found?).await;
-        Ok(())
+        found
     }
 
     /// What another consumer, or this one, had and did not acknowledge for a while.

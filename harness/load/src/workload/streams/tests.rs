@@ -218,7 +218,8 @@ async fn consumed(habit: Habit) -> History {
             consumers.spawn(consumer.consume());
         }
         let schedule = Schedule { rate: 1000, duration: Duration::from_millis(100) };
-        drive(schedule, PATIENCE, work.clone(), Arc::clone(&client), "producer", tape).await;
+        let never = std::future::pending();
+        drive(schedule, PATIENCE, work.clone(), Arc::clone(&client), ("producer", tape), never).await;
         catch_up(work.keys(), &*client, PATIENCE, PATIENCE).await;
         drop(consumers);
         tape.note(Event::Settled);
