@@ -8,6 +8,7 @@ use failover_lab::{
     wait,
 };
 use lab_report::RunId;
+use rstest::rstest;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -78,11 +79,14 @@ async fn a_lab_gets_the_last_ones_host_as_good_as_new() {
     runner.killed().await;
 }
 
-/// 1. A lab leaves its host paused: nothing of it is handed on.
+/// 1. A lab does not leave its host as it was made: nothing of it is handed on.
 /// 2. The next one makes its own.
+#[rstest]
+#[case::left_paused("paused")]
+#[case::deleted_with_its_network("deleted")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_was_paused_is_not_handed_on() {
-    let (runner, seen) = Runner::of_labs(&["paused", "unharmed"]).await;
+async fn what_is_not_as_it_was_made_is_not_handed_on(#[case] fate: &str) {
+    let (runner, seen) = Runner::of_labs(&[fate, "unharmed"]).await;
     assert_ne!(host(&seen[0]).0, host(&seen[1]).0, "another host");
     runner.killed().await;
 }

@@ -3,13 +3,13 @@
 //! `lab-victim <reaper>` says `running` when its step has begun, and at the end why it ended. One that is
 //! attached to somebody else's deployment has taken the primary down before it says so.
 //!
-//! `lab-victim <reaper> unharmed` and `lab-victim <reaper> paused` are the labs of `racks.rs`: they end by themselves.
+//! `lab-victim <reaper> <fate>` is a lab of `racks.rs`, `unharmed`, `paused` or `deleted`: it ends by itself.
 
 use std::{error::Error, io::Write, path::Path};
 
 use failover_lab::{
-    Lab, Plan, Sentinels, StepError, Topology, docker::FaultKind, environment::Environment, replicated,
-    sentinels, session::Session,
+    Lab, Plan, Sentinels, StepError, Topology, docker::FaultKind, environment::Environment, group::Retain,
+    replicated, sentinels, session::Session,
 };
 use lab_report::checklist::Step;
 
@@ -40,8 +40,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Says which host it is on, how many keys and servers it has seen, and leaves a key. A host that is left `paused`
-/// is not as it was made.
+/// Says which host it is on, how many keys and servers it has seen, and leaves a key. A host that is left `paused`,
+/// or is `deleted` with its network, is not as it was made.
 async fn look_around(session: &Session, fate: &str) -> Result<String, Box<dyn Error>> {
     let step = step();
     let topology = replicated(0).without_automatic_failover();
@@ -53,8 +53,13 @@ async fn look_around(session: &Session, fate: &str) -> Result<String, Box<dyn Er
         let keys: u64 = node.ask(&["DBSIZE"]).await?;
         let servers = node.log().await.matches("Ready to accept connections").count();
         node.ask::<()>(&["SET", "left", "behind"]).await?;
-        if fate == "paused" {
-            let _for_good = lab.inject(FaultKind::Hold, &node).await?;
+        match fate {
+            "paused" => drop(lab.inject(FaultKind::Hold, &node).await?),
+            "deleted" => {
+                lab.group().delete(Retain::Nothing).await?;
+                lab.network().remove(lab.docker()).await?;
+            }
+            _ => {}
         }
         seen = format!("{host} {keys} keys, {servers} servers");
         Ok(())

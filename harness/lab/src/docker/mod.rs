@@ -173,7 +173,12 @@ impl Docker {
         }
         try_join_all(nodes.iter().map(|node| node.kill_server())).await?;
         let hosts: Vec<String> = nodes.iter().map(|node| node.container().to_owned()).collect();
-        let others = self.leftovers().await?.but(&hosts, network.name());
+        let left = self.leftovers().await?;
+        // A step may have removed it.
+        if !left.has_network(network.name()) {
+            return Ok(false);
+        }
+        let others = left.but(&hosts, network.name());
         sweep::remove_these(&self.api, &others).await?;
         rack.hand_on(Some(network.first()))?;
         Ok(true)

@@ -102,6 +102,11 @@ impl Leftovers {
         self.volumes.extend(more.volumes);
     }
 
+    /// Whether this network is among them.
+    pub(super) fn has_network(&self, network: &str) -> bool {
+        self.networks.iter().any(|thing| thing.name == network)
+    }
+
     /// Without these containers and this network.
     pub(super) fn but(mut self, containers: &[String], network: &str) -> Self {
         self.containers.retain(|thing| !containers.contains(&thing.name));
