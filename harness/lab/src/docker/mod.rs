@@ -93,13 +93,6 @@ impl DockerError {
         move |source| Self::Api { doing, source: Box::new(source) }
     }
 
-    pub(crate) fn other<E: std::error::Error + Send + Sync + 'static>(
-        doing: impl Into<String>,
-    ) -> impl FnOnce(E) -> Self {
-        let doing = doing.into();
-        move |source| Self::Api { doing, source: Box::new(source) }
-    }
-
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
@@ -160,13 +153,15 @@ impl Docker {
         }
     }
 
-    /// Hands the hosts of a lab on, without their servers, and removes everything else of it. Says whether it did:
-    /// otherwise all of it is still there.
+    /// Makes the hosts of a lab ready for the next one: kills their servers, and removes everything else of it. Says
+    /// whether it did: otherwise all of it is still there.
     ///
     /// # Errors
     /// The container engine refused. What is left of the lab is to be torn down.
-    pub(crate) async fn hand_on(&self, network: &Network, nodes: &[Arc<Node>]) -> Result<bool, NodeError> {
-        let Some(rack) = &self.rack else { return Ok(false) };
+    pub(crate) async fn vacate(&self, network: &Network, nodes: &[Arc<Node>]) -> Result<bool, NodeError> {
+        if self.rack.is_none() {
+            return Ok(false);
+        }
         let as_made = try_join_all(nodes.iter().map(|node| node.is_as_made(network))).await?;
         if as_made.contains(&false) {
             return Ok(false);
@@ -180,8 +175,15 @@ impl Docker {
         }
         let others = left.but(&hosts, network.name());
         sweep::remove_these(&self.api, &others).await?;
-        rack.hand_on(Some(network.first()))?;
         Ok(true)
+    }
+
+    /// Leaves word for the next lab: which network its hosts stand on, or that there are none. Should that fail, it makes
+    /// its own.
+    pub(crate) fn hand_on(&self, network: Option<&Network>) {
+        if let Some(rack) = &self.rack {
+            let _ = rack.hand_on(network.map(Network::first));
+        }
     }
 
     /// Removes the hosts that were handed on, and that the lab has no use for.
@@ -243,11 +245,7 @@ impl Docker {
     /// # Errors
     /// Something could not be removed.
     pub async fn tear_down(&self) -> Result<Leftovers, DockerError> {
-        let removed = sweep::remove(&self.api, &Scope::Lab(self.labels.lab.clone())).await?;
-        if let Some(rack) = &self.rack {
-            rack.hand_on(None)?;
-        }
-        Ok(removed)
+        sweep::remove(&self.api, &Scope::Lab(self.labels.lab.clone())).await
     }
 }
 

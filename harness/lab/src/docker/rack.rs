@@ -5,8 +5,8 @@
 //! new files before the next one starts, is as good as new. Nothing is handed on by a step that ended before its
 //! time or left a fault behind, nor where a host is not what it was made to be: stopped, paused, on another network.
 //!
-//! A rack is nextest's, and goes with it: a reaper of its own waits for that. While a lab stands on it, it is that lab
-//! as well.
+//! A rack is nextest's, and goes with it, within a second or two: a reaper of its own waits for that. While a lab stands
+//! on it, that lab's reaper looks after it, too.
 
 use std::{
     collections::BTreeMap,
@@ -141,12 +141,11 @@ impl Rack {
     }
 
     /// Leaves word for the next lab: which network everything stands on, or that nothing stands.
-    pub(super) fn hand_on(&self, network: Option<Ipv4Addr>) -> Result<(), DockerError> {
-        let handed_on =
-            serde_json::to_vec(&HandedOn { network, ..self.handed_on.clone() }).expect("plain data");
+    pub(super) fn hand_on(&self, network: Option<Ipv4Addr>) -> std::io::Result<()> {
+        let handed_on = HandedOn { network, ..self.handed_on.clone() };
         let mut note = self.note.lock().expect("no panic while held");
-        let written = note.rewind().and_then(|()| note.set_len(0)).and_then(|()| note.write_all(&handed_on));
-        written.map_err(DockerError::other("leaving word for the next lab"))
+        note.rewind()?;
+        note.write_all(&serde_json::to_vec(&handed_on).expect("plain data"))
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) struct Ground {
     pub(super) survey: Option<Survey>,
     /// Cleans up after this process; none where nothing can be left.
     reaper: Option<Reaper>,
-    /// All that is left are the hosts, for the next lab.
-    handed_on: bool,
+    /// All that is left are the hosts on this network, for the next lab.
+    vacated: Option<Network>,
 }
 
 impl Ground {
@@ -33,7 +33,7 @@ impl Ground {
         let environment = &session.environment;
         if let Environment::Endpoints { .. } = environment {
             let survey = survey(environment, None).await.map_err(attach_failed)?;
-            return Ok(Self { docker: None, survey: Some(survey), reaper: None, handed_on: false });
+            return Ok(Self { docker: None, survey: Some(survey), reaper: None, vacated: None });
         }
         let rack = match environment {
             Environment::Containers => Rack::take(session),
@@ -53,7 +53,7 @@ impl Ground {
         };
         match prepared {
             Ok((docker, survey)) => {
-                Ok(Self { docker: Some(docker), survey, reaper: Some(reaper), handed_on: false })
+                Ok(Self { docker: Some(docker), survey, reaper: Some(reaper), vacated: None })
             }
             Err(why) => {
                 reaper.dismiss();
@@ -62,20 +62,21 @@ impl Ground {
         }
     }
 
-    /// Hands the hosts on, where there is somebody to do that for; says whether it did. What goes wrong is no loss: the
+    /// Makes the hosts ready for the next lab, where there may be one; says whether it did. What goes wrong is no loss: the
     /// lab is torn down then.
-    pub(super) async fn hand_on(&mut self, network: Option<&Network>, nodes: &[Arc<Node>]) -> bool {
-        self.handed_on = match (&self.docker, network) {
-            (Some(docker), Some(network)) => docker.hand_on(network, nodes).await.unwrap_or(false),
-            _ => false,
-        };
-        self.handed_on
+    pub(super) async fn vacate(&mut self, network: Option<&Network>, nodes: &[Arc<Node>]) -> bool {
+        if let (Some(docker), Some(network)) = (&self.docker, network)
+            && docker.vacate(network, nodes).await.unwrap_or(false)
+        {
+            self.vacated = Some(network.clone());
+        }
+        self.vacated.is_some()
     }
 
-    /// Removes everything of the lab's that was not handed on, and restores what it borrowed.
+    /// Removes everything of the lab's that is not for the next one, and restores what it borrowed.
     pub(super) async fn clear(&self) -> Result<(), DockerError> {
         match &self.docker {
-            Some(docker) if !self.handed_on => docker.tear_down().await.map(drop),
+            Some(docker) if self.vacated.is_none() => docker.tear_down().await.map(drop),
             _ => Ok(()),
         }
     }
@@ -84,6 +85,10 @@ impl Ground {
     pub(super) fn leave(self) {
         if let Some(reaper) = self.reaper {
             reaper.dismiss();
+        }
+        // Not before: the next lab is not the reaper's business.
+        if let Some(docker) = self.docker {
+            docker.hand_on(self.vacated.as_ref());
         }
     }
 }

@@ -129,7 +129,7 @@ impl<T: Topology> Lab<T> {
             let heals =
                 |fault: &FaultWindow| fault.until.is_some() || fault.kind == FaultKind::Crash.to_string();
             let sound = aborted.is_none() && timeline.faults.iter().all(heals);
-            let as_it_was = sound && ground.hand_on(network.as_ref(), &nodes).await;
+            let as_it_was = sound && ground.vacate(network.as_ref(), &nodes).await;
             if !as_it_was {
                 join_all(nodes.iter().map(|node| node.remove())).await;
             }

@@ -96,9 +96,7 @@ impl Server {
             access: Access::default(),
         }
     }
-}
 
-impl Server {
     /// What a shell is told to run it with `program`; differently if it is told `again`.
     pub(super) fn script(&self, program: &str) -> String {
         let words = |words: &mut dyn Iterator<Item = &str>| {
