@@ -35,8 +35,10 @@ pub async fn ping_buses(
     for node in nodes {
         let target = format!("TCP4:{}:{}", node.address(), node.port() + BUS);
         let ping = format!("{{ printf '{SIGNATURE}{PING}'; head -c {ZEROS} /dev/zero; }}");
-        // A second without a word is silence.
-        let sent = format!("{ping} | socat -T 1 - {target},connect-timeout=1 2>/tmp/said | head -c 4");
+        // Five seconds without a word are silence. And nothing is said of there being no more to send: a busy node
+        // reads that together with the ping, and drops the link before it answers (`clusterReadHandler`).
+        let socat = format!("socat -t 5 -T 5 - {target},connect-timeout=5,shut-none,readbytes=4");
+        let sent = format!("{ping} | {socat} 2>/tmp/said");
         attempts.push(read(&sidecar.run(&format!("{sent}; cat /tmp/said")).await?.text));
     }
     sidecar.leave().await?;
