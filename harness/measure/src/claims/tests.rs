@@ -12,8 +12,7 @@ use rstest::rstest;
 use super::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-const SCHEDULING: Duration = MS_300;
-const MS_300: Duration = Duration::from_millis(300);
+const SCHEDULING: Duration = Duration::from_millis(300);
 
 const CLOCKS: Clocks = Clocks {
     probe_every: Duration::from_millis(100),

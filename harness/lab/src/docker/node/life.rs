@@ -8,9 +8,10 @@ use std::{
 use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
 
 use super::{
-    EQUIPPED, Host, KEPT, Node, NodeError, Server,
+    Host, KEPT, Node, NodeError, Server,
     console::exec_with,
     host::{Tenure, addresses},
+    log::EQUIPPED,
 };
 use crate::{
     docker::{

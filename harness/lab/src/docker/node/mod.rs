@@ -3,6 +3,7 @@
 mod console;
 mod host;
 mod life;
+mod log;
 mod server;
 mod sockets;
 
@@ -22,13 +23,9 @@ use std::{
 use self::host::{Lent, Tenure};
 use super::{Docker, DockerError, Network, Participant, Place, container};
 use crate::wait;
-use bollard::query_parameters::LogsOptionsBuilder;
-use futures_util::StreamExt;
 use lab_report::NodeId;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, aio::MultiplexedConnection};
 
-/// What a host's log says when it gets a new node.
-const EQUIPPED: &str = "--- equipped for another node";
 /// PID 1 of every node; see the script.
 const SUPERVISOR: &str = include_str!("../supervisor.sh");
 /// Ends the name of a container that outlives its lab because somebody asked for it.
@@ -342,31 +339,6 @@ impl Node {
     /// As for [`Node::ask`].
     pub async fn counters(&self) -> Result<crate::info::Info, NodeError> {
         Ok(crate::info::Info::parse(&self.ask::<String>(&["INFO", "EVERYTHING"]).await?))
-    }
-
-    /// The last lines of the server's log, where that is within reach.
-    pub async fn log_tail(&self, lines: usize) -> String {
-        self.read_log(&lines.to_string()).await
-    }
-
-    /// All of the server's log, where that is within reach.
-    pub async fn log(&self) -> String {
-        self.read_log("all").await
-    }
-
-    async fn read_log(&self, tail: &str) -> String {
-        let Some(host) = &self.host else { return String::new() };
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(tail).build();
-        let mut stream = host.docker.api().logs(&host.container, Some(options));
-        let mut log = String::new();
-        while let Some(Ok(chunk)) = stream.next().await {
-            log.push_str(&chunk.to_string());
-        }
-        // What servers said that ran there for earlier labs is not this node's.
-        match log.rfind(EQUIPPED) {
-            Some(begins) => log[begins..].lines().skip(1).map(|line| format!("{line}\n")).collect(),
-            None => log,
-        }
     }
 
     async fn in_time<T>(&self, result: Result<T, wait::TimedOut>) -> Result<T, NodeError> {
