@@ -16,7 +16,7 @@ use lab_report::{
     checklist::Checklist,
     evidence::Announcement,
     judge::Clocks,
-    report::{CheckRecord, StepRecord},
+    report::{CheckRecord, Measurement, StepRecord},
 };
 
 /// What a step's body returns: early, when it cannot go on.
@@ -148,7 +148,7 @@ impl<T: Topology> Step<T> {
         let checklist = checklist(self.checklist);
         let step = checklist.step(&StepId::from(self.id)).expect("the checklist lists the step");
         let plan = Plan { step, case, topology, needs: self.needs, folder };
-        Lab::run(session, plan, async |lab| (self.body)(lab).await).await
+        Lab::run_on_a_sound_machine(session, plan, async |lab| (self.body)(lab).await).await
     }
 }
 
@@ -178,7 +178,7 @@ pub(crate) fn clocks() -> Clocks {
         write_every: Writer::EVERY,
         observe_every: observer::ROLE_EVERY,
         sample_every: sound.monitor.every,
-        scheduling: wait::scaled(Duration::from_millis(300)),
+        scheduling: wait::scheduling(),
     }
 }
 
@@ -187,7 +187,8 @@ fn assert_passed(record: &StepRecord) {
         return;
     }
     let failed = record.checks.iter().filter(|check| check.verdict != Verdict::Pass);
-    let lines: Vec<String> = failed.map(describe).chain(record.aborted.clone()).collect();
+    let lines: Vec<String> =
+        failed.map(describe).chain(record.aborted.clone()).chain(figures(record)).collect();
     panic!("step `{}` is {}\n{}\n", record.name(), record.verdict, lines.join("\n"));
 }
 
@@ -198,6 +199,13 @@ pub(crate) fn describe(check: &CheckRecord) -> String {
     format!(
         "{verdict} {id}: {claim}\n  expected: {expected}\n  observed: {observed}\n    {evidence}\n  hint: {hint}"
     )
+}
+
+/// What was measured, among it how late the machine was.
+pub(crate) fn figures(record: &StepRecord) -> Option<String> {
+    let told = |figure: &Measurement| format!("  {}: {} {}", figure.name, figure.value, figure.unit);
+    let lines: Vec<String> = record.measurements.iter().map(told).collect();
+    (!lines.is_empty()).then(|| format!("measured:\n{}", lines.join("\n")))
 }
 
 /// Loses `primary` in the way that the case names, for good: what becomes of it is another step. A partition cuts it
@@ -217,21 +225,23 @@ pub(crate) async fn lose<T: Topology>(lab: &Lab<T>, primary: &Arc<Node>, others:
     Ok(())
 }
 
-/// Waits for what comes of an election of the sentinels: for as long again when more than one was lost meanwhile.
+/// Waits for what comes of an election of the sentinels: for `budget`, and for `another` more whenever one was lost
+/// meanwhile, unless the budget was long enough for that one, too.
 pub(crate) async fn through_elections<T: Topology, F: Future<Output = Seen<()>>>(
     lab: &Lab<T>,
     what: &str,
-    budget: Duration,
+    (budget, another): (Duration, Duration),
     mut look: impl FnMut() -> F,
 ) -> Result<(), String> {
-    // The budget is for one that is lost.
-    let mut paid_for = 1;
+    let mut paid_for = usize::from(another <= budget);
+    let mut patience = budget;
     loop {
-        match lab.wait(what, budget, &mut look).await {
+        match lab.wait(what, patience, &mut look).await {
             Ok(()) => return Ok(()),
-            // Every further one may take as long again.
-            Err(_) if lost_elections(lab) > paid_for => paid_for = lost_elections(lab),
-            Err(late) => return Err(format!("not within {budget:?}: {}", late.last_seen)),
+            Err(_) if lost_elections(lab) > paid_for => {
+                (paid_for, patience) = (lost_elections(lab), another);
+            }
+            Err(late) => return Err(format!("not within {patience:?}: {}", late.last_seen)),
         }
     }
 }

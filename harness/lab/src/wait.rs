@@ -7,7 +7,14 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::setting::{self, SettingError};
+use crate::{
+    pulse,
+    setting::{self, SettingError},
+};
+
+/// Measured: of 446 steps beside three others on two processors, 90 % of 10 ms timers were at most 68 ms late, one in a
+/// hundred more than 422 ms.
+const SCHEDULING: Duration = Duration::from_millis(300);
 
 /// Stretches every budget: for machines slower than a laptop.
 pub const TIME_SCALE_VAR: &str = "LAB_TIME_SCALE";
@@ -68,6 +75,13 @@ pub fn scaled(budget: Duration) -> Duration {
     // One that means nothing is refused where a command or a session begins: no wait has to report it.
     static SCALE: LazyLock<f64> = LazyLock::new(|| time_scale().unwrap_or(1.0));
     budget.mul_f64(*SCALE)
+}
+
+/// What a machine that is busy adds to a stage of anything: two busy processors, 300 ms (times [`time_scale`]); and more
+/// where the lab's own timers have fired later than that so far, because nothing was seen any sharper. As much as a
+/// standstill is no bound's business.
+pub fn scheduling() -> Duration {
+    scaled(SCHEDULING).max(pulse::lateness().min(pulse::STANDSTILL))
 }
 
 /// What [`TIME_SCALE_VAR`] says, or 1.

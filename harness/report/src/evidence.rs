@@ -173,7 +173,7 @@ pub struct Write {
     pub done: At,
     /// What became of it.
     pub outcome: Outcome,
-    /// The error's class, for one that was not acknowledged: `READONLY`, `refused`, `timeout` …
+    /// The error's class, where it was not acknowledged: the server's code (`READONLY`), `not sent` or `no answer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -2,13 +2,19 @@
 //!
 //! The owner is a process of its own: `lab-victim`, in `victim.rs`.
 
-use std::{panic::AssertUnwindSafe, path::Path, process::Stdio, time::Duration};
+/// It is killed in the middle of a failover.
+mod mid_failover;
+
+use std::{
+    os::unix::process::ExitStatusExt, panic::AssertUnwindSafe, path::Path, process::Stdio, time::Duration,
+};
 
 use failover_lab::{
     Lab, Plan,
     connect::connect,
-    docker::{Kept, Leftovers, SLOT_VAR, Scope, find, remove, sweep_dead},
+    docker::{self, Kept, Leftovers, SLOT_VAR, Scope, find, remove, sweep_dead},
     environment::Environment,
+    reaper::Reaper,
     session::{RUN_VAR, Session, new_run_id, runs_dir},
     wait::{self, Seen},
 };
@@ -20,7 +26,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::alone;
+use super::{alone, sweeping};
 
 pub(super) const REAPER: &str = env!("CARGO_BIN_EXE_lab-reaper");
 /// A reaper that is gone before it could do anything.
@@ -33,6 +39,10 @@ const SOON: Duration = Duration::from_secs(15);
 const PACE: Duration = Duration::from_millis(20);
 /// What the container engine was asked for before its owner died is there within this.
 const LATE: Duration = Duration::from_secs(2);
+const SIGTERM: i32 = 15;
+
+/// Longer than a second, which is a standstill.
+const HELD: Duration = Duration::from_millis(1500);
 
 /// A running `lab-victim`.
 pub(super) struct Owner {
@@ -54,15 +64,25 @@ impl Owner {
         Self::in_environment(&Environment::Containers, reaper, body).await;
     }
 
+    /// The same, and its primary has crashed once it is running.
+    async fn failing_over(reaper: &str, body: impl AsyncFnOnce(&mut Self)) {
+        let mut command = victim(reaper);
+        command.arg("failing-over");
+        Self::started_by(command, &Environment::Containers, body).await;
+    }
+
     /// The same, with a lab somewhere else.
     pub(super) async fn in_environment(
         environment: &Environment,
         reaper: &str,
         body: impl AsyncFnOnce(&mut Self),
     ) {
+        Self::started_by(victim(reaper), environment, body).await;
+    }
+
+    async fn started_by(mut command: Command, environment: &Environment, body: impl AsyncFnOnce(&mut Self)) {
         let run = new_run_id();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_lab-victim"))
-            .arg(reaper)
+        let mut process = command
             .env(RUN_VAR, run.as_str())
             // It is no test of nextest's.
             .env_remove(SLOT_VAR)
@@ -125,6 +145,12 @@ impl Owner {
     }
 }
 
+fn victim(reaper: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab-victim"));
+    command.arg(reaper);
+    command
+}
+
 pub(super) async fn left(run: &RunId) -> Leftovers {
     let api = connect().await.expect("the container engine answers");
     find(&api, &Scope::Run(run.to_string())).await.expect("the container engine answers")
@@ -168,6 +194,7 @@ async fn the_lab_of_a_killed_owner_is_reaped(#[case] when: When) {
 #[rstest]
 #[case::terminated(When::Running, "TERM", "terminated (SIGTERM)")]
 #[case::interrupted(When::Running, "INT", "interrupted (SIGINT)")]
+#[case::hung_up(When::Running, "HUP", "hung up (SIGHUP)")]
 #[case::terminated_at_boot(When::Booting, "TERM", "boot: terminated (SIGTERM)")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_is_told_to_stop_cleans_up(
@@ -189,6 +216,72 @@ async fn an_owner_that_is_told_to_stop_cleans_up(
     .await;
 }
 
+/// 1. Whoever started the owner of a lab is killed, and it hears nothing of that.
+/// 2. It notices, and tears the lab down itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_whose_parent_is_gone_cleans_up() {
+    let mut parent = Command::new("sh");
+    parent.args(["-c", "\"$0\" \"$1\" & wait", env!("CARGO_BIN_EXE_lab-victim"), NO_REAPER]);
+    Owner::started_by(parent, &Environment::Containers, async |owner| {
+        // 1. Killed.
+        owner.is(When::Running).await;
+        owner.process.kill().await.unwrap();
+
+        // 2. Torn down.
+        assert_eq!(owner.says().await.as_deref(), Some("whoever started this process is gone"));
+        owner.has_nothing().await;
+    })
+    .await;
+}
+
+/// 1. A runner's lab has lost its owner, and had no reaper of its own.
+/// 2. Whoever started the runner is gone without a word: the runner is told to end, and nothing of its run is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_labs_of_a_runner_that_nobody_waits_for_are_reaped() {
+    Owner::with_reaper(NO_REAPER, async |owner| {
+        // 1. Lost.
+        let mut runner = Command::new("sleep").arg("1000").kill_on_drop(true).spawn().unwrap();
+        let label = docker::Owner::of_process(runner.id().expect("it runs"));
+        let reaper = Reaper::watch_over_run(Path::new(REAPER), &owner.run, &label).unwrap();
+        owner.is(When::Running).await;
+        owner.process.kill().await.unwrap();
+
+        // 2. Reaped.
+        drop(reaper);
+        let ended = tokio::time::timeout(wait::scaled(ENDS), runner.wait()).await;
+        let status = ended.expect("it ends in time").expect("it can be waited for");
+        assert_eq!(status.signal(), Some(SIGTERM));
+        owner.has_nothing().await;
+    })
+    .await;
+}
+
+/// 1. The owner of a lab is held for longer than any machine is busy.
+/// 2. What it had begun was no experiment: it is torn down, and begun anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_machine_stood_still_a_step_begins_anew() {
+    Owner::with_reaper(NO_REAPER, async |owner| {
+        // 1. Held.
+        owner.is(When::Running).await;
+        let spoiled = owner.left().await.names();
+        owner.send("STOP").await;
+        wait::pass(HELD).await;
+        owner.send("CONT").await;
+
+        // 2. Anew.
+        owner.is(When::Running).await;
+        let again = owner.left().await.names();
+        assert!(
+            !again.is_empty() && again.iter().all(|name| !spoiled.contains(name)),
+            "{spoiled:?}, {again:?}"
+        );
+        owner.send("TERM").await;
+        assert_eq!(owner.says().await.as_deref(), Some("terminated (SIGTERM)"));
+        owner.has_nothing().await;
+    })
+    .await;
+}
+
 /// 1. Two owners run; one is killed, and its reaper was killed before.
 /// 2. What it left stays, until somebody sweeps.
 /// 3. Then it is gone, and the live one's lab is as it was.
@@ -199,6 +292,7 @@ async fn sweeping_removes_what_the_dead_left_and_nothing_of_the_living() {
             // 1. One is killed.
             dead.is(When::Running).await;
             alive.is(When::Running).await;
+            let _turn = sweeping::turn().await;
             dead.process.kill().await.unwrap();
 
             // 2. Left.

@@ -8,7 +8,11 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use lab_report::{Verdict, evidence::FaultWindow, report::StepRecord};
+use lab_report::{
+    Verdict,
+    evidence::{FaultWindow, Role},
+    report::{Measurement, StepRecord},
+};
 use redis::RedisError;
 use tokio::time::timeout;
 
@@ -24,6 +28,7 @@ use crate::{
     environment::{Environment, MissingCapability},
     explain::chain,
     interrupt::interrupted,
+    pulse::{Pulse, calm, figure},
     session::{News, Session, now_utc},
     topology::{Deployment, Topology},
 };
@@ -32,8 +37,37 @@ use crate::{
 const IN_A_HURRY: Duration = Duration::from_secs(30);
 
 impl<T: Topology> Lab<T> {
-    /// Boots, runs `body`, collects evidence, tears down: also after an error, a panic or an interrupt.
+    /// Boots, runs `body`, collects evidence, tears down: also after an error, a panic or an interrupt. Where the
+    /// machine stands still meanwhile, the step ends there.
     pub async fn run<F>(session: &Session, plan: Plan<'_, T>, body: F) -> StepRecord
+    where
+        F: AsyncFnOnce(&mut Self) -> Result<(), StepError>,
+    {
+        Self::attempt(session, plan, body, None).await.0
+    }
+
+    /// The same, and once more where the machine stood still, as soon as it is calm: whatever came of it, that was no
+    /// experiment.
+    pub async fn run_on_a_sound_machine<F>(session: &Session, plan: Plan<'_, T>, body: F) -> StepRecord
+    where
+        F: AsyncFn(&mut Self) -> Result<(), StepError>,
+    {
+        match Self::attempt(session, plan.clone(), async |lab| body(lab).await, None).await {
+            (record, None) => record,
+            (_, spoiled) => {
+                calm().await;
+                Self::attempt(session, plan, async |lab| body(lab).await, spoiled).await.0
+            }
+        }
+    }
+
+    /// What came of it, and for how long the machine stood still. The time before was `spoiled` by that.
+    async fn attempt<F>(
+        session: &Session,
+        plan: Plan<'_, T>,
+        body: F,
+        spoiled: Option<Duration>,
+    ) -> (StepRecord, Option<Duration>)
     where
         F: AsyncFnOnce(&mut Self) -> Result<(), StepError>,
     {
@@ -47,25 +81,31 @@ impl<T: Topology> Lab<T> {
         };
         if let Some(missing) = plan.needs.iter().find_map(|needed| environment.needs(*needed).err()) {
             bench.lacks(missing.capability.to_string());
-            return never_began(bench, None);
+            return (never_began(bench, None), None);
         }
+        bench.measurements.extend(spoiled.map(spoiled_by));
         bench.says(News::Doing("preparing".to_owned()));
         let mut ground =
             match Ground::prepare(session, &|line| bench.says(News::Doing(line.to_owned()))).await {
                 Ok(ground) => ground,
-                Err(why) => return never_began(bench, Some(why)),
+                Err(why) => return (never_began(bench, Some(why)), None),
             };
         let stop = interrupted();
         tokio::pin!(stop);
+        let pulse = Pulse::start();
+        // Somebody else's deployment has its owner's clocks, and is not left in the middle.
+        let ours = environment == Environment::Containers;
         bench.says(News::Doing("booting".to_owned()));
         let booted = tokio::select! {
             booted = boot(&environment, &ground, &plan.topology) => booted.map_err(|error| chain(error.as_ref())),
             why = &mut stop => Err(why),
+            why = pulse.stood_still(), if ours => Err(why),
         };
         let (mut lab, image) = match booted {
             Err(why) => {
+                let stood_still = pulse.standstill().filter(|_| ours);
                 let why = finish(ground, Some(format!("boot: {why}")), async || Ok(())).await;
-                return never_began(bench, why);
+                return (never_began(bench, why), stood_still);
             }
             Ok(Booted { network, image, recorder, deployment, boot, observer, background }) => {
                 let lab = Self {
@@ -100,24 +140,18 @@ impl<T: Topology> Lab<T> {
                 stopped = true;
                 Some(why)
             }
+            why = pulse.stood_still(), if ours => Some(why),
         };
+        let stood_still = pulse.standstill().filter(|_| ours);
+        lab.judge.measurements.push(figure());
         let troubled =
             aborted.is_some() || lab.judge.checks.iter().any(|check| check.verdict == Verdict::Fail);
         lab.write_evidence(&plan.folder, troubled).await;
         lab.deployment.retire().await;
         let nodes = summaries(&lab.deployment, &lab.recorder).await;
         let timeline = lab.recorder.timeline();
-        let Self {
-            environment,
-            network,
-            judge,
-            deployment,
-            _observer: observer,
-            _background: background,
-            ..
-        } = lab;
+        let Self { network, judge, deployment, _observer: observer, _background: background, .. } = lab;
         drop((observer, background));
-        let ours = environment == Environment::Containers;
         let aborted = if troubled && session.keep && ours {
             keep(&deployment, &judge).await;
             ground.leave();
@@ -143,7 +177,7 @@ impl<T: Topology> Lab<T> {
         let mut record = judge.into_record(started_at, start, Some((nodes, timeline)), aborted);
         record.image = image;
         write_record(session, &plan.folder, &record);
-        record
+        (record, stood_still)
     }
 
     /// What a step ended for want of, in words.
@@ -203,20 +237,38 @@ async fn finish(
     }
 }
 
+fn spoiled_by(standstill: Duration) -> Measurement {
+    Measurement {
+        name: "the machine stood still".to_owned(),
+        value: standstill.as_millis() as f64,
+        unit: "ms".to_owned(),
+        note: "when this was tried before, which was no experiment".to_owned(),
+    }
+}
+
+/// Leaves the nodes up, and says as what, where, and until when.
 async fn keep(deployment: &impl Deployment, bench: &Bench) {
-    for node in deployment.nodes() {
-        let reach = node.reach();
+    let nodes = deployment.nodes();
+    let infos = join_all(nodes.iter().map(|node| node.info())).await;
+    for (node, info) in nodes.iter().zip(infos) {
+        let (id, reach) = (node.id(), node.reach());
+        let role = match info.map(|info| info.role()) {
+            Ok(Role::Primary) => "primary",
+            Ok(Role::Replica) => "replica",
+            Ok(Role::Sentinel) => "sentinel",
+            Ok(Role::Unreachable) | Err(_) => "no answer",
+        };
         let how = match node.keep().await {
             Ok(container) => format!(
-                "{} stays up: redis-cli -h {} -p {}, or docker exec -it {container} sh",
-                node.id(),
+                "{id} ({role}) stays up: redis-cli -h {} -p {}, or docker exec -it {container} sh",
                 reach.ip(),
                 reach.port()
             ),
-            Err(error) => format!("{} could not be kept: {error}", node.id()),
+            Err(error) => format!("{id} could not be kept: {error}"),
         };
         bench.says(News::Kept(how));
     }
+    bench.says(News::Kept("`cargo lab reap` removes all of them".to_owned()));
 }
 
 fn is_denied(error: &RedisError) -> bool {
