@@ -77,7 +77,7 @@ pub(super) async fn replaced<T: Topology>(lab: &Lab<T>, old: &Node) {
         true => Seen::Ready(()),
         false => Seen::NotYet("nobody has".to_owned()),
     };
-    let _ = through_elections(lab, "a replica to become primary", STAGE, look).await;
+    let _ = through_elections(lab, "a replica to become primary", (STAGE, STAGE), look).await;
 }
 
 /// Whether a node that is not `old` was a replica, and then primary.

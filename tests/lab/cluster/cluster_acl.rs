@@ -102,8 +102,8 @@ impl Allowed {
         let another = own.replacen(KEYS, "other:", 1);
         let own = answers(&app, &[&["SET", &own, "x"], &["GET", &own]]).await;
         let others = answers(&app, &[&["SET", &another, "x"], &["GET", &another]]).await;
-        let dangerous: [&[&str]; 3] =
-            [&["FLUSHALL"], &["CONFIG", "GET", "maxmemory"], &["CLUSTER", "FAILOVER"]];
+        let dangerous: [&[&str]; 4] =
+            [&["FLUSHALL"], &["FLUSHDB"], &["CONFIG", "GET", "maxmemory"], &["CLUSTER", "FAILOVER"]];
         let commands = answers(&app, &dangerous).await;
         Ok(Self { keys: format!("its own: {own}; another's: {others}"), commands })
     }

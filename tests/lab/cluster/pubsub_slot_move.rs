@@ -97,7 +97,7 @@ fn staying(lab: &Lab<Clusters>, client: &ClusterClient, moving: &Channel) -> Hal
 fn ordinary(lab: &Lab<Clusters>) -> Hall {
     let channel = Channel::ordinary(format!("{KEYS}news"));
     let (primaries, replicas) = (lab.deployment().primaries(), lab.deployment().replicas());
-    let seats = [("of an ordinary channel", &primaries[1]), ("of it, elsewhere", &primaries[2])];
+    let seats = [("of an ordinary channel", &primaries[1]), ("of it, elsewhere", &replicas[0])];
     Hall {
         publishers: vec![lab.publisher(4, at(lab, &replicas[2]), &channel)],
         subscribers: seats.map(|(name, node)| lab.subscriber(name, node, &channel)).into(),

@@ -36,7 +36,7 @@ async fn replica_migration(lab: &mut Lab<Clusters>) -> Outcome {
     // 2. Off.
     // Whoever migrates tells the others when it next pings them, every half node timeout.
     let gossip = lab.deployment().topology().node_timeout / 2;
-    pass(DELAY + gossip + CRON * 2 + wait::scaled(Duration::from_millis(300))).await;
+    pass(DELAY + gossip + CRON * 2 + wait::scheduling()).await;
     let alone = "nobody follows it";
     let followers = following(lab, &lab.deployment().view(&orphan).await?, &orphan);
     let observed = if followers.is_empty() { alone } else { "a replica follows it" };

@@ -205,7 +205,7 @@ pub(super) fn clocks_with(lab: &Lab<Clusters>, node_timeout: Duration) -> Cluste
         node_timeout,
         election_delay: if short { delay.min(node_timeout / 30) } else { delay },
         observe_every: observer::ROLE_EVERY,
-        scheduling: wait::scaled(Duration::from_millis(300)),
+        scheduling: wait::scheduling(),
     }
 }
 

@@ -5,7 +5,7 @@ use failover_lab::{
     client::{self, Vantage},
     cluster,
     docker::{FaultKind, Node},
-    wait::{Seen, pass, scaled},
+    wait::{Seen, pass, scheduling},
     writer::{Keys, Writer},
 };
 use lab_report::{
@@ -223,7 +223,7 @@ fn reach(rounds: &[Round]) -> Judgement {
     let limits = Limits {
         what: "what was lost had been acknowledged",
         floor: Duration::ZERO,
-        ceiling: LAG + scaled(Duration::from_millis(300)),
+        ceiling: LAG + scheduling(),
         resolution: Duration::ZERO,
         formula: "replication lag of 100 ms + scheduling",
     };

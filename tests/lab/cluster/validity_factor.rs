@@ -56,7 +56,7 @@ async fn validity_factor(lab: &mut Lab<Clusters>) -> Outcome {
     // 2. It does not stand.
     let _lost = lab.inject(FaultKind::Crash, &old).await?;
     lab.wait("it to know of the loss", STAGE, async || knows(lab, &stale, &old).await).await?;
-    pass(ELECTION_DELAY + CRON * 2 + wait::scaled(Duration::from_millis(300))).await;
+    pass(ELECTION_DELAY + CRON * 2 + wait::scheduling()).await;
     let votes = lab.deployment().votes(&stale).await?;
     let refuses = "a replica, that asked nobody for a vote";
     let observed = match (stale.info().await?.role(), votes) {
