@@ -1,4 +1,14 @@
-//! `INFO`, parsed.
+//! `INFO`, parsed; beside it what else a server is asked about itself.
+
+mod clients;
+mod memory;
+mod quorum;
+mod slowlog;
+
+pub use clients::Connection;
+pub use memory::MemoryReport;
+pub use quorum::Quorum;
+pub use slowlog::SlowCommand;
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -17,8 +27,15 @@ pub struct ReplicaLine {
     pub state: String,
     /// What it has acknowledged, in bytes of the replication stream.
     pub offset: u64,
-    /// Whole seconds since its last acknowledgement.
+    /// Whole seconds since its last acknowledgement; 0 before it is online.
     pub lag: u64,
+}
+
+impl ReplicaLine {
+    /// It has the primary's data, and gets what is written.
+    pub fn is_online(&self) -> bool {
+        self.state == "online"
+    }
 }
 
 /// How often a command was called, by whomever: `cmdstat_get:calls=…,…,rejected_calls=…,failed_calls=…`.
@@ -137,6 +154,9 @@ mod tests {
         let states: Vec<_> =
             info.replicas().into_iter().map(|replica| (replica.state, replica.offset)).collect();
         assert_eq!(states, [("online".to_owned(), 84), ("wait_bgsave".to_owned(), 0)]);
+        let online: Vec<_> =
+            info.replicas().iter().map(|replica| (replica.is_online(), replica.lag)).collect();
+        assert_eq!(online, [(true, 0), (false, 3)]);
     }
 
     #[test]

@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use bollard::{Docker, query_parameters::KillContainerOptions, query_parameters::StartContainerOptions};
+use bollard::{
+    Docker,
+    errors::Error,
+    models::{ContainerInspectResponse, HealthStatusEnum},
+    query_parameters::{KillContainerOptions, StartContainerOptions},
+};
 use failover_lab::{
     connect::connect,
     docker::{Labels, Scope, find, remove},
@@ -29,6 +34,8 @@ pub(super) const BOOT: Duration = Duration::from_secs(90);
 const FAILOVER: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(250);
 pub(super) const SENTINELS: [&str; 3] = ["sentinel-1", "sentinel-2", "sentinel-3"];
+pub(super) const NODES: [&str; 6] =
+    ["redis-1", "redis-2", "redis-3", "sentinel-1", "sentinel-2", "sentinel-3"];
 
 /// A deployment that is up, or about to be.
 pub(super) struct Project {
@@ -95,14 +102,13 @@ impl Project {
                 names.iter().map(|name| format!("  {name}: {{ labels: {{ {} }} }}\n", labels.join(", ")));
             format!("{kind}:\n{}", each.collect::<String>())
         };
-        let nodes = ["redis-1", "redis-2", "redis-3", "sentinel-1", "sentinel-2", "sentinel-3"];
         // docker-compose 1.29 replaces a network where Compose v2 merges it.
         let subnet = match is_plugin() {
             true => String::new(),
             false => format!("    ipam: {{ config: [{{ subnet: {}.0/24 }}] }}\n", self.subnet),
         };
         let network = format!("networks:\n  lab:\n    labels: {{ {} }}\n{subnet}", labels.join(", "));
-        ["version: \"3.8\"\n", &all("services", &nodes), &network, &all("volumes", &nodes)].concat()
+        ["version: \"3.8\"\n", &all("services", &NODES), &network, &all("volumes", &NODES)].concat()
     }
 
     /// Runs Compose on it.
@@ -128,8 +134,17 @@ impl Project {
     }
 
     /// The container of a service.
-    pub(super) fn container(&self, service: &str) -> String {
+    fn container(&self, service: &str) -> String {
         self.composed(&["ps", "--quiet", service]).trim().to_owned()
+    }
+
+    /// What the container engine knows of it. Compose v2 puts dashes into its name.
+    pub(super) async fn inspect(&self, service: &str) -> Result<ContainerInspectResponse, Error> {
+        let name = format!("{}_{service}_1", self.name);
+        match self.api.inspect_container(&name, None).await {
+            Ok(found) => Ok(found),
+            Err(_) => self.api.inspect_container(&name.replace('_', "-"), None).await,
+        }
     }
 
     /// Asks a service on the port that it has on localhost.
@@ -139,13 +154,7 @@ impl Project {
             true => ("26379/tcp", &self.sentinel_password),
             false => ("6379/tcp", &self.password),
         };
-        let name = format!("{}_{service}_1", self.name);
-        let dashed = name.replace('_', "-");
-        let mut found = self.api.inspect_container(&name, None).await;
-        if found.is_err() {
-            found = self.api.inspect_container(&dashed, None).await;
-        }
-        let settings = found.map_err(|error| failed(&error))?.network_settings;
+        let settings = self.inspect(service).await.map_err(|error| failed(&error))?.network_settings;
         let mut ports = settings.and_then(|settings| settings.ports).unwrap_or_default();
         let bindings = ports.remove(inner).flatten().unwrap_or_default();
         let binding = bindings.into_iter().next().ok_or_else(|| failed(&"no port"))?;
@@ -164,15 +173,32 @@ impl Project {
             .map_err(|error| failed(&error))
     }
 
+    /// Gives every sentinel another setting.
+    pub(super) async fn set(&self, setting: &str, value: &str) {
+        for sentinel in SENTINELS {
+            let set = self.ask::<String>(sentinel, &["SENTINEL", "SET", "lab", setting, value]).await;
+            assert_eq!(set.as_deref(), Ok("OK"), "{sentinel}");
+        }
+    }
+
     /// The replicas that each sentinel holds to be up.
     pub(super) async fn replicas_up(&self) -> Result<Vec<usize>, String> {
-        let mut up = Vec::new();
+        self.replicas_that(|replica| replica.is_only(Flag::Replica) && replica.link_up()).await
+    }
+
+    /// The replicas of which each sentinel knows that they are never to be promoted.
+    pub(super) async fn replicas_barred(&self) -> Result<Vec<usize>, String> {
+        self.replicas_that(|replica| replica.number::<u32>("slave-priority") == Some(0)).await
+    }
+
+    /// How many replicas are like this, for each sentinel.
+    async fn replicas_that(&self, are: impl Fn(&Instance) -> bool) -> Result<Vec<usize>, String> {
+        let mut counted = Vec::new();
         for sentinel in SENTINELS {
             let listed: Vec<_> = self.ask(sentinel, &["SENTINEL", "REPLICAS", "lab"]).await?;
-            let all = listed.into_iter().map(Instance::of);
-            up.push(all.filter(|replica| replica.is_only(Flag::Replica) && replica.link_up()).count());
+            counted.push(listed.into_iter().map(Instance::of).filter(&are).count());
         }
-        Ok(up)
+        Ok(counted)
     }
 
     /// The other sentinels that one holds to be down.
@@ -182,7 +208,8 @@ impl Project {
         Ok(all.filter(|other| other.flags().contains(&Flag::SubjectivelyDown)).count())
     }
 
-    async fn master(&self, sentinel: &str) -> Result<Instance, String> {
+    /// What a sentinel knows of the primary.
+    pub(super) async fn master(&self, sentinel: &str) -> Result<Instance, String> {
         self.ask(sentinel, &["SENTINEL", "MASTER", "lab"]).await.map(Instance::of)
     }
 
@@ -211,6 +238,40 @@ impl Project {
         match named.iter().all(|address| *address == named[0]) {
             true => Seen::Ready(named.swap_remove(0)),
             false => Seen::NotYet(format!("{named:?}")),
+        }
+    }
+
+    /// Every container's own check says that it is well.
+    async fn healthy(&self) -> Seen<()> {
+        for node in NODES {
+            let found = self.inspect(node).await;
+            let health = found.ok().and_then(|found| found.state?.health?.status);
+            if health != Some(HealthStatusEnum::HEALTHY) {
+                return Seen::NotYet(format!("{node}: {health:?}"));
+            }
+        }
+        Seen::Ready(())
+    }
+
+    /// A text that others can read has neither password in it.
+    pub(super) fn no_password_is_in(&self, what: &str, text: &str) {
+        for secret in [&self.password, &self.sentinel_password] {
+            assert!(!text.contains(secret.reveal()), "a password is in sight: {what}");
+        }
+    }
+
+    /// Whoever may use Docker sees the containers' settings, processes and logs, and no password.
+    async fn no_password_is_in_sight(&self) {
+        for node in NODES {
+            let found = self.inspect(node).await.expect("it is there");
+            self.no_password_is_in(&format!("docker inspect {node}"), &format!("{found:?}"));
+            let id = found.id.expect("it has an id");
+            for word in ["top", "logs"] {
+                let output = Command::new("docker").args([word, &id]).output().expect("docker starts");
+                let shown = said(&output);
+                assert!(output.status.success() && !shown.is_empty(), "docker {word} {node}: {shown}");
+                self.no_password_is_in(&format!("docker {word} {node}"), &shown);
+            }
         }
     }
 
@@ -255,9 +316,9 @@ fn subnet_byte(name: &str, place: usize) -> usize {
 }
 
 /// 1. The file is valid.
-/// 2. The deployment comes up, and every sentinel agrees; no password is in sight.
+/// 2. The deployment comes up, every sentinel agrees, and every container is healthy; no password is in sight.
 /// 3. The primary's container is killed: a replica takes over.
-/// 4. It is started again, and follows the new primary.
+/// 4. It is started again, and follows the new primary; still no password is in sight.
 /// 5. Everything goes, with its volumes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deployment_in_ones_own_hands() {
@@ -270,15 +331,12 @@ async fn a_deployment_in_ones_own_hands() {
         project.composed(&["up", "--detach"]);
         let first = project.until("all sentinels to see all nodes", BOOT, || project.whole()).await;
         assert_eq!(first, format!("{}.11", project.subnet));
-        let primary = project.container("redis-1");
-        let inspected = project.api.inspect_container(&primary, None).await.expect("it runs");
-        let inspected = format!("{inspected:?}");
-        let processes = Command::new("docker").args(["top", &primary]).output().expect("docker starts");
-        for shown in [&config, &inspected, &said(&processes)] {
-            assert!(!shown.contains(project.password.reveal()), "the password is in sight");
-        }
+        project.until("every container to be healthy", BOOT, || project.healthy()).await;
+        project.no_password_is_in("docker compose config", &config);
+        project.no_password_is_in_sight().await;
 
         // 3. A failover.
+        let primary = project.container("redis-1");
         project.api.kill_container(&primary, None::<KillContainerOptions>).await.expect("it is killed");
         let look = || async {
             match project.master("sentinel-1").await {
@@ -295,6 +353,7 @@ async fn a_deployment_in_ones_own_hands() {
         assert_eq!(again, second);
         let role: Vec<redis::Value> = project.ask("redis-1", &["ROLE"]).await.expect("it answers");
         assert_eq!(role.first(), Some(&redis::Value::BulkString(b"slave".to_vec())));
+        project.no_password_is_in_sight().await;
     })
     .await;
 }

@@ -31,14 +31,15 @@ async fn volley(word: &str, from: &Post, to: &Post, least: usize) -> usize {
 
 /// 1. Half of what the first node sends to the second is lost, and nothing of what the second sends back.
 /// 2. All of it is lost: not one is heard.
-/// 3. Healed, nothing is lost.
+/// 3. Healed, nothing is lost, and every pair hears each other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loss_is_as_large_as_it_was_asked_for_and_one_way() {
     const HALF: Percent = Percent::new(50).unwrap();
     let sent = usize::from(Post::AT_ONCE);
     with_group(three(), None, async |lab| {
         let [one, two, _] = nodes(lab);
-        let Posts(posts) = Posts::take(lab).await;
+        let posts = Posts::take(lab).await;
+        let [first, second, _] = &posts.0[..] else { panic!("the group has three nodes") };
         let lose = async |percent| {
             let split = Split::lossy(&one, &two, percent);
             Partition::cut(&lab.docker, &split, &lab.recorder).await.unwrap()
@@ -47,26 +48,27 @@ async fn loss_is_as_large_as_it_was_asked_for_and_one_way() {
         // 1. Half. Of n = 150, a share outside 50 ± 30 % comes by chance less than once in 10^11 runs
         //    (Hoeffding: 2 exp(-2 n 0.3²) = 2 exp(-27) < 4e-12).
         let partition = lose(HALF).await;
-        let heard = volley("half", &posts[0], &posts[1], sent / 5).await;
+        let heard = volley("half", first, second, sent / 5).await;
         assert!(heard <= sent * 4 / 5, "{heard} of {sent} were heard");
-        assert_eq!(volley("half", &posts[1], &posts[0], sent).await, sent, "the other way");
+        assert_eq!(volley("half", second, first, sent).await, sent, "the other way");
         assert_eq!(windows(lab), [window("loss", &one, false)]);
         partition.heal().await.unwrap();
 
         // 2. All.
         let partition = lose(Percent::ALL).await;
-        assert_eq!(volley("all", &posts[0], &posts[1], 0).await, 0);
+        assert_eq!(volley("all", first, second, 0).await, 0);
         partition.heal().await.unwrap();
 
         // 3. Nothing.
-        assert_eq!(volley("nothing", &posts[0], &posts[1], sent).await, sent);
+        assert_eq!(volley("nothing", first, second, sent).await, sent);
+        posts.hear_all_but("after", &[]).await;
     })
     .await;
 }
 
 /// 1. What the first node sends to the second goes slowly: a transfer takes what the rate says at least.
 /// 2. To the third it goes as ever.
-/// 3. Healed, it goes to the second as ever.
+/// 3. Healed, it goes to both as ever, and every pair hears each other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_link_takes_as_long_as_its_rate_says() {
     const RATE: Rate = Rate::kbit(2000).unwrap();
@@ -92,6 +94,7 @@ async fn a_slow_link_takes_as_long_as_its_rate_says() {
     }
     with_group(three(), None, async |lab| {
         let [one, two, three] = nodes(lab);
+        let posts = Posts::take(lab).await;
         // A string of zeros with an end: long to read, short to replicate.
         one.ask::<()>(&["SETRANGE", "value", &(BYTES - 1).to_string(), "x"]).await.unwrap();
 
@@ -108,6 +111,8 @@ async fn a_slow_link_takes_as_long_as_its_rate_says() {
         // 3. Healed.
         partition.heal().await.unwrap();
         read_quickly(&one, &two).await;
+        read_quickly(&one, &three).await;
+        posts.hear_all_but("after", &[]).await;
     })
     .await;
 }
@@ -115,7 +120,8 @@ async fn a_slow_link_takes_as_long_as_its_rate_says() {
 /// A late link is late, or the kernel says that it cannot do that, and nothing is changed.
 ///
 /// 1. What the first node sends to the second is to be late.
-/// 2. Where the kernel can do that, an answer takes as long at least; healed, it is as quick as ever.
+/// 2. Where the kernel can do that, an answer takes as long at least; healed, it is as quick as ever, and every pair
+///    hears each other.
 /// 3. Where it cannot, that is what the error says, and nobody noticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_link_is_late_or_a_missing_capability() {
@@ -144,6 +150,7 @@ async fn a_late_link_is_late_or_a_missing_capability() {
                         took => Seen::NotYet(format!("{took:?}")),
                     });
                 quick.await.unwrap_or_else(|late| panic!("{late}"));
+                posts.hear_all_but("after", &[]).await;
             }
             // 3. Not here.
             Err(PartitionError::Missing(missing)) => {

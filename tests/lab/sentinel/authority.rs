@@ -5,7 +5,7 @@ use lab_report::judge::Judgement;
 
 use super::{
     quorum::crash_all_but_one,
-    seen::{STAGE, happened},
+    seen::{NOBODY, STAGE, happened, promoted},
 };
 use crate::step::{Outcome, step};
 
@@ -30,8 +30,9 @@ async fn authority(lab: &mut Lab<Sentinels>) -> Outcome {
 
     // 3. Not authorised.
     let outcome = said(lab, &["-failover-abort-not-elected", "+elected-leader"]).await;
-    let expected = "-failover-abort-not-elected";
-    lab.check("authority.not-given", Judgement::equal(expected, outcome.unwrap_or_else(|why| why)));
+    let observed = format!("{}, {}", outcome.unwrap_or_else(|why| why), promoted(lab, &old));
+    let expected = format!("-failover-abort-not-elected, {NOBODY}");
+    lab.check("authority.not-given", Judgement::equal(expected, observed));
     Ok(())
 }
 

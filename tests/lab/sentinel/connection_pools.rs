@@ -8,6 +8,7 @@ use failover_lab::{
     Lab, Sentinels, StepError,
     client::CallError,
     docker::Node,
+    info::Connection,
     pool::{self, Pool},
     sentinels,
     topology::sentinels::Timers,
@@ -101,7 +102,7 @@ fn clocks() -> ClientClocks {
         patience: pool::PATIENCE,
         ping: sound.timers.ping,
         every: EVERY,
-        scheduling: wait::scaled(Duration::from_millis(300)),
+        scheduling: wait::scheduling(),
     }
 }
 
@@ -152,11 +153,9 @@ struct Clients {
 
 impl Clients {
     async fn of(node: &Node) -> Result<Self, StepError> {
-        let list: String = node.ask(&["CLIENT", "LIST"]).await?;
-        let name = format!("name={}", pool::NAME);
-        let ours: Vec<&str> =
-            list.lines().filter(|line| line.split(' ').any(|field| field == name)).collect();
-        let written = ours.iter().filter(|line| line.split(' ').any(|field| field == "cmd=set")).count();
+        let mut ours = Connection::listed(&node.ask::<String>(&["CLIENT", "LIST"]).await?);
+        ours.retain(|client| client.name == pool::NAME);
+        let written = ours.iter().filter(|client| client.command == "set").count();
         Ok(Self { connected: ours.len(), written })
     }
 }

@@ -14,7 +14,7 @@ step!("sentinel", "manual-failover", sentinels(3).replicas(2), manual_failover, 
 /// `SENTINEL FAILOVER` replaces a healthy primary under load, and may lose what it acknowledged.
 ///
 /// 1. Write through the sentinels, and ask one of them for a failover.
-/// 2. A replica becomes primary, without anybody holding the old one to be down.
+/// 2. A replica becomes primary, though the old one lives.
 /// 3. The client's writes are acknowledged by the new primary.
 /// 4. Count what was lost: the old primary was not told to wait (redis issue 6062).
 async fn manual_failover(lab: &mut Lab<Sentinels>) -> Outcome {

@@ -4,6 +4,7 @@ use failover_lab::{
     Lab, Sentinels, StepError,
     docker::{Fault, FaultKind, Node},
     sentinels,
+    topology::Deployment,
     wait::{Seen, pass},
     writer,
 };
@@ -30,10 +31,10 @@ pub(super) fn deployment() -> Sentinels {
     Sentinels { down_after: Duration::from_secs(5), ..sentinels(3).replicas(2) }
 }
 
-/// Every data node is killed, and brings its data back.
+/// Every node is killed, and the data comes back.
 ///
 /// 1. Every data node syncs its file once a second.
-/// 2. Write; kill the server process on every data node.
+/// 2. Write; kill the server process on every node, the sentinels' too.
 /// 3. Started again, the primary has its writes from its file.
 /// 4. The replicas have what it has.
 async fn persistence(lab: &mut Lab<Sentinels>) -> Outcome {
@@ -58,7 +59,7 @@ async fn persistence(lab: &mut Lab<Sentinels>) -> Outcome {
     Ok(())
 }
 
-/// Data nodes without a server process, and the writes until then.
+/// Nodes without a server process, and the writes until then.
 pub(super) struct Killed {
     faults: Vec<Fault>,
     pub(super) writes: Vec<Write>,
@@ -78,8 +79,8 @@ pub(super) async fn policy(lab: &Lab<Sentinels>, sync: Sync) -> Result<Judgement
 pub(super) async fn kill_all_under_load(lab: &Lab<Sentinels>) -> Result<Killed, StepError> {
     let writer = lab.start_writing();
     pass(LOAD).await;
-    let data = lab.deployment().data();
-    let faults = try_join_all(data.iter().map(|node| lab.inject(FaultKind::Crash, node))).await?;
+    let nodes = lab.deployment().nodes();
+    let faults = try_join_all(nodes.iter().map(|node| lab.inject(FaultKind::Crash, node))).await?;
     Ok(Killed { faults, writes: writer.stop().await })
 }
 

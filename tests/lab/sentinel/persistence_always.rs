@@ -11,10 +11,10 @@ step!(
     persistence_always
 );
 
-/// Every data node is killed, and none of its acknowledged writes is lost: each was synced first.
+/// Every node is killed, and no acknowledged write is lost: each was synced first.
 ///
 /// 1. Every data node syncs its file before it acknowledges.
-/// 2. Write; kill the server process on every data node.
+/// 2. Write; kill the server process on every node, the sentinels' too.
 /// 3. Started again, the primary has every write that it acknowledged.
 async fn persistence_always(lab: &mut Lab<Sentinels>) -> Outcome {
     // 1. The policy: with another one, what follows shows nothing.

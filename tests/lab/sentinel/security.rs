@@ -24,13 +24,14 @@ const APP: &str = "app";
 const WATCHER: &str = "watcher";
 const FOLLOWER: &str = "follower";
 
-/// Three users beside the default one, each with what it needs: the application, which has keys of one
-/// prefix and asks `ROLE` when it connects; the sentinels, which look, meet and reconfigure; a replica.
+/// Every link under TLS, and three users beside the default one, each with what it needs: the application, which has
+/// keys of one prefix and asks `ROLE` when it connects; the sentinels, which look, meet and reconfigure; a replica.
 ///
 /// How soon is not the question: sentinels that elect nobody try again soon.
 fn deployment() -> Sentinels {
     let mut topology = sentinels(3)
         .replicas(2)
+        .tls()
         // Else the server refuses `DEBUG` to everybody, before it asks who it is.
         .config("enable-debug-command", "yes")
         .user(APP, "resetchannels ~failover-lab:* +@read +@write +@connection -@dangerous +role")
@@ -83,7 +84,8 @@ async fn security(lab: &mut Lab<Sentinels>) -> Outcome {
     let others = answers(&app, &[&["SET", "other:own", "x"], &["GET", "other:own"]]).await;
     let seen = format!("its own: {own}; another's: {others}");
     lab.check("security.app-keys", Judgement::equal("its own: answered; another's: NOPERM", seen));
-    let dangerous: [&[&str]; 3] = [&["FLUSHALL"], &["DEBUG", "SLEEP", "0"], &["CONFIG", "GET", "maxmemory"]];
+    let dangerous: [&[&str]; 4] =
+        [&["FLUSHALL"], &["FLUSHDB"], &["DEBUG", "SLEEP", "0"], &["CONFIG", "GET", "maxmemory"]];
     lab.check("security.app-commands", Judgement::equal("NOPERM", answers(&app, &dangerous).await));
 
     // 5. Those who serve it.

@@ -1,6 +1,6 @@
 //! What the steps look for in a deployment.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use failover_lab::{
     Lab, Sentinels, StepError,
@@ -10,20 +10,42 @@ use failover_lab::{
     sentinel::{Flag, Instance},
     wait::Seen,
 };
-use lab_report::judge::{Election, Judgement};
+use lab_report::{
+    NodeId,
+    evidence::Role,
+    judge::{Election, Judgement},
+};
 
+use super::clocks;
 use crate::step::through_elections;
 
 /// Far above every bound, and long enough for one election that fails and is tried again: twice the
 /// failover timeout of 5 s, and a second. A slow stage fails its bound and nothing else.
 pub(super) const STAGE: Duration = Duration::from_secs(15);
+/// A candidate gives up after this, or its failover timeout if that is shorter (`SENTINEL_ELECTION_TIMEOUT`).
+const ELECTION: Duration = Duration::from_secs(10);
+/// It stands again no sooner than twice its failover timeout after it began, and up to this later
+/// (`SENTINEL_MAX_DESYNC`).
+const DESYNC: Duration = Duration::from_secs(1);
 
-/// The same in a deployment of somebody else's, where nobody has shortened the failover timeout.
+/// Far above every bound, where nobody shortened the clocks, too.
 pub(super) fn patience(lab: &Lab<Sentinels>) -> Duration {
+    let topology = lab.deployment().topology();
     match lab.environment() {
-        Environment::Containers => STAGE,
-        _ => STAGE + lab.deployment().topology().failover_timeout * 2,
+        // Whether one failed is known when its candidates have given up.
+        Environment::Containers => {
+            let given_up = ELECTION.min(topology.failover_timeout) + DESYNC;
+            STAGE.max(clocks(topology).latest_promotion() + given_up)
+        }
+        _ => STAGE + topology.failover_timeout * 2,
     }
+}
+
+/// [`patience`], and for how much longer an election that fails keeps everybody waiting.
+fn patience_with_elections(lab: &Lab<Sentinels>) -> (Duration, Duration) {
+    let patience = patience(lab);
+    let again = lab.deployment().topology().failover_timeout * 2 + DESYNC;
+    (patience, again.max(patience))
 }
 
 /// The configuration epoch that the sentinels hold: the largest.
@@ -65,7 +87,7 @@ pub(super) async fn stage(
             None => Seen::NotYet("nothing began".to_owned()),
         }
     };
-    through_elections(lab, what, patience(lab), look).await
+    through_elections(lab, what, patience_with_elections(lab), look).await
 }
 
 pub(super) fn happened(expected: &str, result: Result<(), String>) -> Judgement {
@@ -99,6 +121,21 @@ pub(super) fn successor(lab: &Lab<Sentinels>, election: &Election) -> Result<Arc
     Ok(Arc::clone(lab.deployment().node(new)))
 }
 
+/// What [`promoted`] says where nobody was.
+pub(super) const NOBODY: &str = "nobody is promoted";
+
+/// Who became primary at any time, beside the node that booted as one.
+pub(super) fn promoted(lab: &Lab<Sentinels>, first: &Node) -> String {
+    let found: BTreeSet<NodeId> = lab.recorder().look(|timeline| {
+        let others = timeline.roles.iter().filter(|seen| seen.node != *first.id());
+        others.filter(|seen| seen.role == Role::Primary).map(|seen| seen.node.clone()).collect()
+    });
+    match found.is_empty() {
+        true => NOBODY.to_owned(),
+        false => format!("{} promoted", found.iter().map(NodeId::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// Waits until a node follows another, with its link up.
 pub(super) async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -> Result<(), String> {
     let named = |info: &Info| {
@@ -113,12 +150,12 @@ pub(super) async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -
         }
     };
     let what = format!("{} to follow {}", node.id(), primary.id());
-    through_elections(lab, &what, patience(lab), look).await
+    through_elections(lab, &what, patience_with_elections(lab), look).await
 }
 
 /// Whom the election made primary, in words.
 pub(super) fn chosen(election: &Election) -> String {
-    election.new.as_ref().map_or_else(|| "nobody is promoted".to_owned(), |new| format!("{new} is promoted"))
+    election.new.as_ref().map_or_else(|| NOBODY.to_owned(), |new| format!("{new} is promoted"))
 }
 
 /// Writes at the primary what `late`, which cannot hear it, does not get, and waits until `ahead` has it

@@ -1,8 +1,9 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use failover_lab::{
     Lab, Sentinels, StepError,
     docker::{FaultKind, Node},
+    info::Connection,
     sentinels,
     wait::Seen,
 };
@@ -101,16 +102,10 @@ async fn linked(lab: &Lab<Sentinels>) -> Result<String, StepError> {
 /// Replicas and sentinels among a server's clients, and whoever is connected to another port than the one
 /// that speaks TLS (`laddr`).
 async fn connected(node: &Node) -> Result<String, StepError> {
-    let list: String = node.ask(&["CLIENT", "LIST"]).await?;
-    let (port, mut replicas, mut sentinels, mut elsewhere) = (format!(":{}", node.port()), 0, 0, 0);
-    for client in list.lines() {
-        let fields: BTreeMap<&str, &str> =
-            client.split(' ').filter_map(|field| field.split_once('=')).collect();
-        let field = |name| fields.get(name).copied().unwrap_or_default();
-        replicas += usize::from(field("flags").contains('S'));
-        sentinels += usize::from(field("name").starts_with("sentinel-") && field("name").ends_with("-cmd"));
-        elsewhere += usize::from(!field("laddr").ends_with(&port));
-    }
+    let listed = Connection::listed(&node.ask::<String>(&["CLIENT", "LIST"]).await?);
+    let replicas = listed.iter().filter(|client| client.is_replica()).count();
+    let sentinels = listed.iter().filter(|client| client.is_sentinel()).count();
+    let elsewhere = listed.iter().filter(|client| client.port != Some(node.port())).count();
     let elsewhere = if elsewhere > 0 { format!(" ({elsewhere} at another port)") } else { String::new() };
     Ok(format!("{replicas} replicas and {sentinels} sentinels{elsewhere}"))
 }

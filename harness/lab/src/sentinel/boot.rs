@@ -227,3 +227,24 @@ impl SentinelGroup {
         Ok(Usable { primary, replicas: replicas.count(), others: others.count() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::sentinels::sentinels;
+
+    /// The compose file's sentinels read the file, the lab's are told: `unshortened` has to mean the same.
+    #[test]
+    fn nobodys_clocks_are_shortened_means_the_files() {
+        let topology = sentinels(3).unshortened();
+        let file = Conf::parse(SENTINEL_CONF);
+        let of = |directive: &str| {
+            file.get(&format!("sentinel {directive} {}", topology.name)).expect("it is there")
+        };
+        let milliseconds = |length: Duration| length.as_millis().to_string();
+        assert_eq!(of("down-after-milliseconds"), milliseconds(topology.down_after));
+        assert_eq!(of("failover-timeout"), milliseconds(topology.failover_timeout));
+        assert_eq!(of("parallel-syncs"), topology.parallel_syncs.to_string());
+        assert_eq!(of("monitor").rsplit(' ').next(), Some(topology.quorum.to_string().as_str()));
+    }
+}
