@@ -17,7 +17,7 @@ use crate::{
     cluster::*,
     replication::*,
     sentinel::*,
-    step::{AnyStep, checklist, describe},
+    step::{AnyStep, checklist, describe, figures},
 };
 
 const CHECKLISTS: [&str; 4] = ["q5", "sentinel", "cluster", "client"];
@@ -159,8 +159,16 @@ async fn fails_exactly_its_check(#[files("../fixtures/broken/*/*.toml")] path: P
     let folder = format!("broken/{list}/{name}");
     let record = step.run_changed(broken.case.as_deref(), &broken.topology, folder).await;
 
-    let world =
-        || record.checks.iter().map(describe).chain(record.aborted.clone()).collect::<Vec<_>>().join("\n");
+    let world = || {
+        record
+            .checks
+            .iter()
+            .map(describe)
+            .chain(record.aborted.clone())
+            .chain(figures(&record))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     let with = |verdict| -> BTreeSet<CheckId> {
         record.checks.iter().filter(|check| check.verdict == verdict).map(|check| check.id.clone()).collect()
     };

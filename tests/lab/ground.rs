@@ -5,7 +5,7 @@ mod addressing;
 /// Somebody else's deployment, graded as it is and broken on purpose, and handed back.
 mod attached;
 /// A topology that runs, for the length of a closure.
-mod bare;
+pub(crate) mod bare;
 /// Whatever ends a lab's owner, nothing of the lab stays.
 mod cleaning_up;
 /// The compose file for people, brought up and failed over.
@@ -14,6 +14,8 @@ mod compose;
 mod endpoints;
 /// Three kinds of death and a partition, as a client meets them.
 mod faults;
+/// An endpoint on localhost: where its open connections stay, and where new ones go.
+mod fronts;
 /// What the manager does about nodes that die, hang, and come back.
 mod losses;
 /// The manager's limits, refusals, and how it scales and ends a group.
@@ -30,6 +32,8 @@ mod promtool;
 mod racks;
 /// What a node keeps when its server comes back: its address, and nothing else.
 mod restarts;
+/// Who may sweep, and when.
+mod sweeping;
 
 use bare::with_group;
 

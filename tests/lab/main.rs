@@ -143,7 +143,7 @@ mod sentinel {
             ping: sound.timers.ping,
             ask: sound.timers.ask,
             observe_every: observer::ROLE_EVERY,
-            scheduling: wait::scaled(std::time::Duration::from_millis(300)),
+            scheduling: wait::scheduling(),
         }
     }
 }
@@ -251,6 +251,15 @@ mod client {
 
 /// The grader is graded: every broken set-up fails its check, and no other.
 mod broken;
+
+/// ElastiCache's API over real nodes, as AWS' own clients use it.
+mod elasticache {
+    mod aws;
+    mod boto3;
+    mod command_line;
+    #[cfg(feature = "elasticache")]
+    mod sdk;
+}
 
 /// The parts that the steps stand on: faults, addresses, the manager's limits, cleaning up.
 mod ground;

@@ -27,7 +27,7 @@ impl Failure {
     /// `EX_USAGE` of `sysexits.h`.
     pub(crate) const USAGE: u8 = 64;
     /// `EX_UNAVAILABLE` of `sysexits.h`.
-    const MISSING: u8 = 69;
+    pub(crate) const MISSING: u8 = 69;
 
     /// The command was wrong.
     pub(crate) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {

@@ -39,7 +39,7 @@ pub(crate) struct Grade {
     /// Seeds every random choice; without it, what LAB_SEED says, else a random one.
     #[arg(long)]
     seed: Option<u64>,
-    /// Leave the topology of a failed step up, and say how to reach it.
+    /// Leave the topology of a failed step up, and say how to reach it; `cargo lab reap` removes it.
     #[arg(long)]
     keep: bool,
     /// Only this step; can be given several times.

@@ -41,5 +41,5 @@ pub(crate) async fn doctor(engine: Option<&str>) -> Result<ExitCode, Failure> {
         }
     }
     let failed = findings.iter().any(|finding| finding.state == State::Fail);
-    Ok(if failed { ExitCode::from(69) } else { ExitCode::SUCCESS })
+    Ok(if failed { ExitCode::from(Failure::MISSING) } else { ExitCode::SUCCESS })
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 
+mod aws;
 mod bench;
 mod chaos;
 mod check;
@@ -47,7 +48,9 @@ enum Command {
     },
     /// Boot a topology and stay, with endpoints on localhost, until Ctrl-C.
     Up(up::Up),
-    /// End every `cargo lab up`, and remove what was kept.
+    /// Serve ElastiCache's API on localhost, over real nodes, until Ctrl-C.
+    Aws(aws::Aws),
+    /// End every `cargo lab up` and `cargo lab aws`, and remove what was kept.
     Down,
     /// Remove whatever dead runs left.
     Reap,
@@ -102,6 +105,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::List => look::list(),
         Command::Doctor { engine } => look::doctor(engine.as_deref()).await,
         Command::Up(up) => up.run().await,
+        Command::Aws(aws) => aws.run().await,
         Command::Down => tidy::down().await,
         Command::Reap => tidy::reap().await,
         Command::Report { run } => runs::report_again(run.as_deref()),

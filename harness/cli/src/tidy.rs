@@ -14,24 +14,25 @@ use crate::{failure::Failure, up};
 /// A topology is torn down in a second or two, a busy one in ten.
 const TEARDOWN: Duration = Duration::from_secs(30);
 
-/// Ends every `cargo lab up`, and removes what dead runs left or was kept.
+/// Ends every `cargo lab up` and `cargo lab aws`, and removes what dead runs left or was kept.
 pub(crate) async fn down() -> Result<ExitCode, Failure> {
     let api = connect::connect().await?;
     let mut owners = Vec::new();
     let there = find(&api, &Scope::Everything).await?;
     for owner in there.owners_of(|run| run.starts_with(up::RUN_PREFIX)) {
         if owner.may_be_alive() {
-            println!("ending `cargo lab up` (process {})", owner.pid());
+            println!("ending process {}, which has a deployment up", owner.pid());
             owner.terminate();
             owners.push(owner);
         }
     }
     ended(&owners).await?;
-    Ok(say(&sweep_dead(&api, Kept::Go).await?))
+    say(&sweep_dead(&api, Kept::Go).await?)
 }
 
 async fn ended(owners: &[Owner]) -> Result<(), Failure> {
-    let gone = until("`cargo lab up` to end", TEARDOWN, Duration::from_millis(100), || async {
+    let what = "every `cargo lab up` and `cargo lab aws` to end";
+    let gone = until(what, TEARDOWN, Duration::from_millis(100), || async {
         match owners.iter().find(|owner| owner.may_be_alive()) {
             None => Seen::Ready(()),
             Some(owner) => Seen::NotYet(format!("process {} runs", owner.pid())),
@@ -43,20 +44,19 @@ async fn ended(owners: &[Owner]) -> Result<(), Failure> {
 /// Removes what dead runs left, kept topologies among it.
 pub(crate) async fn reap() -> Result<ExitCode, Failure> {
     let api = connect::connect().await?;
-    Ok(say(&sweep_dead(&api, Kept::Go).await?))
+    say(&sweep_dead(&api, Kept::Go).await?)
 }
 
 /// Says what a sweep did; one that left something behind has not succeeded.
-fn say(swept: &Swept) -> ExitCode {
+fn say(swept: &Swept) -> Result<ExitCode, Failure> {
     swept.removed.names().iter().for_each(|name| println!("removed {name}"));
-    swept.failed.iter().for_each(|error| eprintln!("error: {}", chain(error)));
-    match (&swept.removed, &swept.failed[..]) {
-        (removed, []) if removed.is_empty() => println!("nothing was left"),
-        (_, []) => {}
-        _ => {
-            eprintln!("hint: `cargo lab reap` again; if it stays, restart the container engine");
-            return ExitCode::FAILURE;
-        }
+    if !swept.failed.is_empty() {
+        let failed: Vec<String> = swept.failed.iter().map(|error| chain(error)).collect();
+        let hint = "`cargo lab reap` again; if it stays, restart the container engine";
+        return Err(Failure::missing(failed.join("\nerror: "), hint));
     }
-    ExitCode::SUCCESS
+    if swept.removed.is_empty() {
+        println!("nothing was left");
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -53,24 +53,8 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let TopologyName::Replication = self.topology;
-        let engine = Engine::select(self.engine.as_deref())?;
-        let labels = Labels::new(RunId::from(format!("{RUN_PREFIX}{}", new_run_id())));
-        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("lab"));
-        let reaper = Reaper::watch_over(&program, &labels.lab).map_err(|error| {
-            Failure::missing(format!("no reaper: {error}"), "the program is needed a second time")
-        })?;
-        let spinner = Spinner::start("preparing");
-        let docker = match Docker::prepare(engine, labels, &|line| spinner.say(line)).await {
-            Ok(docker) => docker,
-            Err(error) => {
-                reaper.dismiss();
-                return Err(error.into());
-            }
-        };
-        let outcome = self.boot_and_stay(&docker, &spinner).await;
-        docker.tear_down().await?;
-        reaper.dismiss();
-        outcome.map(|()| ExitCode::SUCCESS)
+        let engine = self.engine.clone();
+        on_docker(engine.as_deref(), async |docker, spinner| self.boot_and_stay(docker, spinner).await).await
     }
 
     async fn boot_and_stay(&self, docker: &Docker, spinner: &Spinner) -> Result<(), Failure> {
@@ -131,6 +115,31 @@ impl Up {
     }
 }
 
+/// Lends containers of an engine to `body`, and removes everything when it ends.
+pub(crate) async fn on_docker(
+    engine: Option<&str>,
+    body: impl AsyncFnOnce(&Docker, &Spinner) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    let engine = Engine::select(engine)?;
+    let labels = Labels::new(RunId::from(format!("{RUN_PREFIX}{}", new_run_id())));
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("lab"));
+    let reaper = Reaper::watch_over(&program, &labels.lab).map_err(|error| {
+        Failure::missing(format!("no reaper: {error}"), "the program is needed a second time")
+    })?;
+    let spinner = Spinner::start("preparing");
+    let docker = match Docker::prepare(engine, labels, &|line| spinner.say(line)).await {
+        Ok(docker) => docker,
+        Err(error) => {
+            reaper.dismiss();
+            return Err(error.into());
+        }
+    };
+    let outcome = body(&docker, &spinner).await;
+    docker.tear_down().await?;
+    reaper.dismiss();
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
 async fn boot(replicas: u8, docker: &Docker, spinner: &Spinner) -> Result<ReplicationGroup, Failure> {
     // What cannot be removed now is in nobody's way; `cargo lab reap` says what it is.
     let _ = sweep_dead(docker.api(), Kept::Stay).await?;
@@ -151,7 +160,7 @@ async fn boot(replicas: u8, docker: &Docker, spinner: &Spinner) -> Result<Replic
     Ok(group)
 }
 
-fn say_stopped(why: &str) {
+pub(crate) fn say_stopped(why: &str) {
     println!("\n{why}: removing everything");
 }
 

@@ -81,8 +81,8 @@ pub async fn examine(engine: &Engine) -> Vec<Finding> {
                 addressing(&docker),
                 leftovers(&docker)
             );
-            let mut findings =
-                vec![container_engine, image, registry, tools, disk(&info), memory(&info), nextest().await];
+            let mut findings = vec![container_engine, image, registry, tools, disk(&info), memory(&info)];
+            findings.extend([nextest().await, compose().await]);
             findings.extend(kernel::examine(info.kernel_version.as_deref()).await);
             findings.extend([addressing, leftovers]);
             findings
@@ -93,7 +93,7 @@ pub async fn examine(engine: &Engine) -> Vec<Finding> {
             };
             let mut findings = vec![Finding::fail("container engine", detail, hint)];
             findings.extend(["engine image", "registry", "tools image", "disk", "memory"].map(unknown));
-            findings.push(nextest().await);
+            findings.extend([nextest().await, compose().await]);
             findings.extend(kernel::NAMES.map(unknown));
             findings.extend(["addressing", "leftovers"].map(unknown));
             findings
@@ -235,21 +235,37 @@ fn memory(info: &SystemInfo) -> Finding {
 
 async fn nextest() -> Finding {
     const NAME: &str = "cargo-nextest";
-    let output = tokio::process::Command::new("cargo-nextest")
-        .args(["nextest", "--version"])
-        .stdin(Stdio::null())
-        .output();
-    match tokio::time::timeout(PATIENCE, output).await {
-        Ok(Ok(output)) if output.status.success() => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            Finding::ok(NAME, text.lines().next().unwrap_or_default())
-        }
-        _ => Finding::fail(
+    match says("cargo-nextest", &["nextest", "--version"]).await {
+        Some(version) => Finding::ok(NAME, version),
+        None => Finding::fail(
             NAME,
             "not found",
             "`cargo install --locked cargo-nextest`, or a ready binary from https://nexte.st",
         ),
     }
+}
+
+/// Where there are both, the tests use the plugin.
+async fn compose() -> Finding {
+    const NAME: &str = "compose";
+    for (program, words) in [("docker", &["compose", "version"][..]), ("docker-compose", &["version"][..])] {
+        if let Some(version) = says(program, words).await {
+            return Finding::ok(NAME, version);
+        }
+    }
+    Finding::warn(
+        NAME,
+        "not found: the tests of attached deployments fail, the labs do without",
+        "install `docker-compose-plugin` from Docker, or Debian's `docker-compose`",
+    )
+}
+
+/// The first line that a program prints; none where there is no such program, or it does not end well.
+async fn says(program: &str, words: &[&str]) -> Option<String> {
+    let output = tokio::process::Command::new(program).args(words).stdin(Stdio::null()).output();
+    let output = tokio::time::timeout(PATIENCE, output).await.ok()?.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Whether a container's own address can be reached from here, as a lab finds it out.
@@ -311,6 +327,13 @@ mod tests {
         assert!(parse_api("1.9").unwrap() < OLDEST_API);
         assert!(parse_api("1.41").unwrap() >= OLDEST_API);
         assert_eq!(parse_api(""), None);
+    }
+
+    #[tokio::test]
+    async fn of_what_a_program_prints_the_first_line_counts() {
+        assert_eq!(says("sh", &["-c", "echo one; echo two"]).await.as_deref(), Some("one"));
+        assert_eq!(says("sh", &["-c", "echo one; exit 1"]).await, None);
+        assert_eq!(says("/nonexistent", &[]).await, None);
     }
 
     #[test]

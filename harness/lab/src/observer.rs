@@ -28,10 +28,12 @@ pub const ROLE_EVERY: Duration = Duration::from_millis(10);
 /// Often enough for a picture.
 const GLANCE_EVERY: Duration = Duration::from_millis(200);
 /// A node that does not answer within this is unreachable.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub const PATIENCE: Duration = Duration::from_millis(100);
 /// Under TLS a connection is given up no sooner than after this, as everybody else's is ([`Node::ask`]): each costs the
 /// server a handshake. Those that nobody waits for the end of keep it so busy that the next one takes as long.
 const HANDSHAKE: Duration = Duration::from_secs(1);
+/// So many answers in a row are missed of a node that is down, and not of one that is busy.
+const DOWN: usize = 5;
 
 /// Watches nodes until dropped.
 pub struct Observer {
@@ -138,14 +140,17 @@ async fn sample(node: Arc<Node>, recorder: Recorder, monitor: Monitor) {
     let command = redis::cmd("INFO");
     let id = node.id().clone();
     let mut probe = Probe::new(node);
-    let mut seen: Vec<Sample> = Vec::new();
+    let (mut seen, mut missed): (Vec<Sample>, usize) = (Vec::new(), 0);
     let mut ticks = interval(monitor.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let sample = match probe.ask::<String>(&command).await {
+        let answer = probe.ask::<String>(&command).await;
+        missed = if answer.is_some() { 0 } else { missed + 1 };
+        let sample = match answer {
             Some(text) => read(&id, &Info::parse(&text), &recorder),
             None if monitor.gap == Gap::Extrapolated => extrapolate(&seen, &recorder),
+            None if monitor.gap == Gap::ForGood && missed >= DOWN => return,
             None => None,
         };
         if let Some(sample) = sample {

@@ -125,7 +125,6 @@ pub struct GradedItem {
     /// What was seen: of the worst check, else of all; and which of them did not run.
     pub observed: String,
     /// What to do about it, when it did not pass.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// The engine's own tests of the same thing, as `file: name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -32,17 +32,24 @@ pub(crate) async fn with_group<P: Topology, T>(
     addressing: impl Into<Option<Addressing>>,
     body: impl AsyncFnOnce(&Bare<P::Deployment>) -> T,
 ) -> T {
+    let addressing = addressing.into();
+    with_docker(async |docker| {
+        let reached = addressing.map(|addressing| docker.clone().with_addressing(addressing));
+        run(reached.as_ref().unwrap_or(docker), topology, body).await
+    })
+    .await
+}
+
+/// Lends a container engine to `body`, and removes whatever it made: also when an assertion fails.
+pub(crate) async fn with_docker<T>(body: impl AsyncFnOnce(&Docker) -> T) -> T {
     let labels = Labels::new(new_run_id());
     let reaper = Reaper::watch_over(Path::new(env!("CARGO_BIN_EXE_lab-reaper")), &labels.lab);
     let reaper = reaper.expect("the reaper is built beside the tests");
     let engine = Engine::select(None).unwrap_or_else(|error| panic!("{error}"));
-    let mut docker = Docker::prepare(engine, labels, &|_| ())
+    let docker = Docker::prepare(engine, labels, &|_| ())
         .await
         .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint()));
-    if let Some(addressing) = addressing.into() {
-        docker = docker.with_addressing(addressing);
-    }
-    let ended = AssertUnwindSafe(run(&docker, topology, body)).catch_unwind().await;
+    let ended = AssertUnwindSafe(body(&docker)).catch_unwind().await;
     docker.tear_down().await.expect("what the test made can be removed");
     reaper.dismiss();
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))

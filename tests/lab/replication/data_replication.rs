@@ -1,6 +1,9 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use failover_lab::{Lab, StepError, client::Client, replicated, wait::Seen};
+use failover_lab::{Lab, StepError, client::Client, docker::Node, replicated, wait::Seen};
 use futures_util::future::try_join_all;
 use lab_report::judge::{Judgement, Lags, lag_within};
 use redis::Pipeline;
@@ -13,20 +16,18 @@ step!("q5", "data-replication", replicated(2), data_replication);
 /// Long enough for whatever a busy machine does to one read; a healthy link needs a few milliseconds.
 const ARRIVAL: Duration = Duration::from_secs(2);
 const BURST: u32 = 10_000;
+/// All of a burst in one request, on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 /// What is written at the primary is read at the replicas, at each of them.
 ///
 /// 1. A string and a hash, written through the primary endpoint, are read back through the reader, and at
 ///    every replica.
 /// 2. Marks show how far behind the slowest replica is, in milliseconds.
-/// 3. A burst of ten thousand writes arrives whole at every replica.
+/// 3. A burst of ten thousand writes is read back whole through the reader, and at every replica.
 async fn data_replication(lab: &mut Lab) -> Outcome {
     let primary = lab.primary_client().patient(ARRIVAL);
     let replicas = lab.group().replicas();
-    let of_replicas = || replicas.iter().map(|replica| lab.client_of(replica).patient(ARRIVAL));
-    let readers: Vec<Client> =
-        std::iter::once(lab.reader_client().patient(ARRIVAL)).chain(of_replicas()).collect();
-    let direct: Vec<Client> = of_replicas().collect();
 
     // 1. A string and a hash.
     let greeting = format!("greeting {}", lab.rng().u32(..));
@@ -34,7 +35,7 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
     primary.ask::<()>(&["HSET", "user:1", "name", "Ada", "email", "ada@example.com"]).await?;
     let written = [greeting, "Ada".to_owned(), "ada@example.com".to_owned()].join(", ");
     let mut observed = "the same values".to_owned();
-    for reader in &readers {
+    for reader in &readers(lab, &replicas, ARRIVAL) {
         let look = async || match read_back(reader).await {
             Ok(read) if read == written => Seen::Ready(()),
             Ok(read) => Seen::NotYet(read),
@@ -49,6 +50,8 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
     }
 
     // 2. Lag, by marks of our own.
+    let direct: Vec<Client> =
+        replicas.iter().map(|replica| lab.client_of(replica).patient(ARRIVAL)).collect();
     let lags = replication_lag(lab, &direct).await?;
     lab.check("data.lag", lag_within(Duration::from_millis(100), &lags));
 
@@ -58,12 +61,11 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
     for (index, value) in values.iter().enumerate() {
         burst.cmd("SET").arg(format!("burst:{index}")).arg(value).ignore();
     }
-    primary.patient(Duration::from_secs(20)).pipeline::<()>(&burst).await?;
+    primary.patient(AT_ONCE).pipeline::<()>(&burst).await?;
     let all = format!("{BURST} of {BURST}");
     let mut observed = all.clone();
-    for replica in &replicas {
-        let reader = lab.client_of(replica).patient(Duration::from_secs(20));
-        let look = async || match arrived(&reader, &values).await {
+    for reader in &readers(lab, &replicas, AT_ONCE) {
+        let look = async || match arrived(reader, &values).await {
             Ok(count) if count == values.len() => Seen::Ready(()),
             Ok(count) => Seen::NotYet(format!("{count} of {BURST}")),
             Err(error) => Seen::NotYet(error.to_string()),
@@ -74,6 +76,12 @@ async fn data_replication(lab: &mut Lab) -> Outcome {
     }
     lab.check("data.burst", Judgement::equal(all, observed));
     Ok(())
+}
+
+/// A client of the reader name, and one of each replica: whoever comes by the name gets one of them only.
+fn readers(lab: &Lab, replicas: &[Arc<Node>], patience: Duration) -> Vec<Client> {
+    let direct = replicas.iter().map(|replica| lab.client_of(replica));
+    std::iter::once(lab.reader_client()).chain(direct).map(|client| client.patient(patience)).collect()
 }
 
 /// How many of the burst's values a node has.

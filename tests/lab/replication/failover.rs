@@ -9,7 +9,7 @@ use failover_lab::{
     writer,
 };
 use lab_report::{
-    evidence::{Outcome as WriteOutcome, Write},
+    evidence::{EndpointName, Outcome as WriteOutcome, Write},
     judge::{Failover, Judgement, loss, seconds},
 };
 use rstest::rstest;
@@ -101,7 +101,10 @@ async fn stage(lab: &Lab, old: &Node, what: &str, reached: impl Fn(&Failover) ->
         let failover = lab.recorder().look(|timeline| Failover::read(timeline, old.id()));
         match failover {
             Some(failover) if reached(&failover) => Seen::Ready(()),
-            Some(failover) => Seen::NotYet(format!("primary is {:?}", failover.new)),
+            Some(failover) => {
+                let named = lab.group().records().targets(EndpointName::Primary);
+                Seen::NotYet(format!("primary is {:?}, and the name names {named:?}", failover.new))
+            }
             None => Seen::NotYet("nothing began".to_owned()),
         }
     };
@@ -155,7 +158,7 @@ async fn wait_for_return(lab: &Lab, old: &Node, new: &Node) -> Result<(), String
 
 /// An event as a reader of the events sees it: whose it is, and its text.
 fn told(event: &GroupEvent) -> String {
-    format!("{}: {}", event.source, event.message)
+    format!("{}: {}", event.source(), event.message)
 }
 
 /// The documented texts; a failover that nobody asked for lacks the first.

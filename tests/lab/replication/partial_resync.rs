@@ -1,23 +1,26 @@
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use failover_lab::{
     Lab, Replicated, StepError,
-    docker::{FaultKind, Node},
+    docker::{Fault, FaultKind, Node},
     info::Info,
     replicated,
-    wait::Seen,
+    wait::{Seen, scheduling},
 };
-use lab_report::judge::Judgement;
+use lab_report::judge::{Judgement, Limits};
 
 use crate::step::{Outcome, step};
 
 step!("q5", "partial-resync", topology(), partial_resync);
 
-/// `repl-timeout` in seconds, below. A link is given up that long after its last byte, checked once a
-/// second (`replicationCron`).
+/// `repl-timeout` in seconds, below.
 const REPL_TIMEOUT: u64 = 2;
-/// The link is down within `repl-timeout` + 1 s of cron, and a console command each way.
-const LINK_DOWN: Duration = Duration::from_secs(REPL_TIMEOUT + 1 + 2);
+/// `repl-ping-replica-period` in seconds, below: of an idle primary comes nothing else.
+const PING: u64 = 1;
+/// The clocks of a server show whole seconds, and once a second it looks at them (`replicationCron`).
+const LOOKS: u64 = 1 + 1;
+/// Longer than the bound: a link that goes down late fails that.
+const LINK_DOWN: Duration = Duration::from_secs(REPL_TIMEOUT + LOOKS + 2);
 /// A lost replica tries again once a second; every try may wait `repl-timeout` for an answer.
 const LINK_UP: Duration = Duration::from_secs(1 + 2 * REPL_TIMEOUT + 2);
 
@@ -26,11 +29,13 @@ fn topology() -> Replicated {
     replicated(2)
         .without_recovery()
         .config("repl-timeout", &REPL_TIMEOUT.to_string())
-        .config("repl-ping-replica-period", "1")
+        .config("repl-ping-replica-period", &PING.to_string())
 }
 
 /// Writes of 1 KiB.
 const MISSED: usize = 200;
+/// They arrive in milliseconds, and on a busy machine later.
+const ARRIVED: Duration = Duration::from_secs(5);
 
 /// A replica that was cut off catches up from the backlog.
 ///
@@ -44,17 +49,8 @@ async fn partial_resync(lab: &mut Lab) -> Outcome {
 
     // 1. The cut.
     let cut = lab.inject(FaultKind::Isolate, &replica).await?;
-    let down = lab.wait("the replica's link to go down", LINK_DOWN, async || {
-        match replica.console(&["INFO", "replication"]).await {
-            Ok(text) => match Info::parse(&text).get("master_link_status") {
-                Some("down") => Seen::Ready(()),
-                other => Seen::NotYet(other.unwrap_or("absent").to_owned()),
-            },
-            Err(error) => Seen::NotYet(error.to_string()),
-        }
-    });
-    let observed = down.await.map_or_else(|late| late.last_seen, |()| "down".to_owned());
-    if !lab.check("resync.link-down", Judgement::equal("down", observed)) {
+    let given_up = given_up(lab, &cut, &replica).await;
+    if !lab.check("resync.link-down", given_up) {
         cut.heal().await?;
         return Ok(());
     }
@@ -76,11 +72,57 @@ async fn partial_resync(lab: &mut Lab) -> Outcome {
     if !lab.check("resync.recovers", Judgement::equal("up", observed)) {
         return Ok(());
     }
+    // The link is up before everything has come. What has not by then is missing.
+    let end = primary.info().await?.offset();
+    let arrived =
+        lab.wait("the replica to reach the stream's end", ARRIVED, async || match replica.info().await {
+            Ok(info) if info.offset() >= end => Seen::Ready(()),
+            Ok(info) => Seen::NotYet(format!("it is {} bytes behind", end - info.offset())),
+            Err(error) => Seen::NotYet(error.to_string()),
+        });
+    let _ = arrived.await;
     let after = syncs(&primary).await?;
     let missing = missing(&replica).await?;
     let observed = format!("{} full, {} partial, {missing} missing", after.0 - before.0, after.1 - before.1);
     lab.check("resync.partial", Judgement::equal("0 full, 1 partial, 0 missing", observed));
     Ok(())
+}
+
+/// How long after the cut the replica gave its link up, as it says on its own console.
+///
+/// It does that `repl-timeout` after the link's last byte, which came up to a ping before the cut.
+async fn given_up(lab: &Lab, cut: &Fault, replica: &Node) -> Judgement {
+    let now = || lab.recorder().now();
+    let up = Cell::new(cut.in_effect());
+    let down = lab.wait("the replica's link to go down", LINK_DOWN, async || {
+        let asked = now();
+        match replica.console(&["INFO", "replication"]).await {
+            Ok(text) => match Info::parse(&text).get("master_link_status") {
+                Some("down") => Seen::Ready(now()),
+                other => {
+                    up.set(asked);
+                    Seen::NotYet(other.unwrap_or("absent").to_owned())
+                }
+            },
+            Err(error) => Seen::NotYet(error.to_string()),
+        }
+    });
+    let down = down.await;
+    let seen = down.as_ref().copied().unwrap_or(up.get());
+    let limits = Limits {
+        what: "the link is down",
+        floor: Duration::from_secs(REPL_TIMEOUT - PING),
+        ceiling: Duration::from_secs(REPL_TIMEOUT + LOOKS) + scheduling(),
+        // A console command takes its time, and so did the cut.
+        resolution: seen.since(up.get()) + cut.in_effect().since(cut.not_before()),
+        formula: "repl-timeout − repl-ping-replica-period … repl-timeout + 1 s (clocks of whole seconds) + 1 s (replicationCron) + scheduling",
+    };
+    let measured = down.as_ref().ok().map(|at| at.since(cut.not_before()));
+    let judged = Judgement::within(limits, measured);
+    match down {
+        Ok(_) => judged,
+        Err(late) => judged.evidence(format!("last seen: {}", late.last_seen)),
+    }
 }
 
 /// How much of what was written meanwhile a node does not have.

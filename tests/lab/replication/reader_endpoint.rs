@@ -1,10 +1,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use failover_lab::{
-    Lab,
+    Lab, StepError,
     client::{CallError, Client},
-    docker::PORT,
+    docker::{Node, PORT},
     endpoint::{Caching, Resolver},
+    group::NODE_GROUP,
     replicated,
     wait::pass,
 };
@@ -25,28 +26,23 @@ const READS: usize = 50;
 /// 1. Both names resolve to nodes of the group.
 /// 2. Twenty new clients of the reader never get the primary, and get every replica.
 /// 3. One connection, used for half a second, stays on one replica.
+/// 4. The node group is failed over, to a node in another zone: twenty new clients of the reader never get that, and
+///    some get the old primary.
 async fn reader_endpoint(lab: &mut Lab) -> Outcome {
     // 1. The names.
     let observed = unresolved(lab).await;
     lab.check("endpoints.resolve", Judgement::equal("both resolve to nodes of the group", observed));
 
     // 2. New clients.
-    let primary = identity(&lab.group().primary().ask::<String>(&["INFO", "server"]).await?);
-    let mut reached = BTreeSet::new();
-    let mut masters = 0;
-    for _ in 0..CLIENTS {
-        let (role, identity) = first_answer(lab).await?;
-        masters += usize::from(role != "slave" || identity == primary);
-        reached.insert(identity);
-    }
-    lab.check(
+    let old = lab.group().primary();
+    let found = reached(lab, &old).await?;
+    let never_primary = lab.check(
         "reader.never-primary",
-        Judgement::equal("0 of 20 connections", format!("{masters} of {CLIENTS} connections")),
+        Judgement::equal("0 of 20 connections", format!("{} of {CLIENTS} connections", found.primary)),
     );
-    reached.remove(&primary);
     lab.check(
         "reader.spreads",
-        Judgement::equal("2 replicas reached", format!("{} replicas reached", reached.len())),
+        Judgement::equal("2 replicas reached", format!("{} replicas reached", found.replicas.len())),
     );
 
     // 3. One connection.
@@ -63,7 +59,61 @@ async fn reader_endpoint(lab: &mut Lab) -> Outcome {
     let observed =
         if broken { "the connection broke".to_owned() } else { format!("{} replica", answers.len()) };
     lab.check("reader.sticky", Judgement::equal("1 replica", observed));
+
+    // 4. After a failover. A name that was wrong before is not for this to judge.
+    if !never_primary {
+        return Ok(());
+    }
+    lab.doing("asking for a failover of the node group");
+    lab.group().test_failover(NODE_GROUP).await?;
+    let new = lab.group().primary();
+    let observed = if new.zone() == old.zone() { "in the same zone" } else { "in another zone" };
+    lab.check(
+        "zones.successor",
+        Judgement::equal("in another zone", observed).evidence(format!(
+            "{} in {}, after {} in {}",
+            new.id(),
+            new.zone(),
+            old.id(),
+            old.zone()
+        )),
+    );
+    let found = reached(lab, &new).await?;
+    let back = if found.replicas.contains(&identity_of(&old).await?) { "is" } else { "is not" };
+    lab.check(
+        "reader.after-failover",
+        Judgement::equal(
+            "0 of 20 connections to a primary, and the old one is among the others",
+            format!(
+                "{} of {CLIENTS} connections to a primary, and the old one {back} among the others",
+                found.primary
+            ),
+        ),
+    );
     Ok(())
+}
+
+/// Where new clients of the reader get to.
+struct Reached {
+    /// How many of them to a primary.
+    primary: usize,
+    /// Whom the others get to.
+    replicas: BTreeSet<String>,
+}
+
+/// Twenty new clients of the reader. Whoever says that it is a primary counts as one, beside `primary` itself.
+async fn reached(lab: &Lab, primary: &Node) -> Result<Reached, StepError> {
+    let primary = identity_of(primary).await?;
+    let mut found = Reached { primary: 0, replicas: BTreeSet::new() };
+    for _ in 0..CLIENTS {
+        let (role, identity) = first_answer(lab).await?;
+        if role != "slave" || identity == primary {
+            found.primary += 1;
+        } else {
+            found.replicas.insert(identity);
+        }
+    }
+    Ok(found)
 }
 
 /// Resolves both names as a client does.
@@ -107,6 +157,10 @@ fn first_word(answer: &[Value]) -> String {
         Some(Value::BulkString(word)) => String::from_utf8_lossy(word).into_owned(),
         other => format!("{other:?}"),
     }
+}
+
+async fn identity_of(node: &Node) -> Result<String, StepError> {
+    Ok(identity(&node.ask::<String>(&["INFO", "server"]).await?))
 }
 
 /// `run_id`: of one server process, for as long as it lives.

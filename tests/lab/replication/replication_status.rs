@@ -1,6 +1,12 @@
 use std::time::Duration;
 
-use failover_lab::{Lab, StepError, client::Client, info::Info, replicated, wait::Seen};
+use failover_lab::{
+    Lab, StepError,
+    client::Client,
+    info::{Info, ReplicaLine},
+    replicated,
+    wait::Seen,
+};
 use lab_report::{evidence::Role, judge::Judgement};
 
 use crate::step::{Outcome, step};
@@ -18,7 +24,7 @@ const BACKLOG: u64 = 1 << 20;
 ///
 /// 1. The node behind the primary endpoint is a primary and lists two replicas, online.
 /// 2. Its backlog is large enough for a short cut.
-/// 3. After some writes every replica has acknowledged the new end of the stream.
+/// 3. Some writes make its offset larger, and every replica acknowledges more than it had before.
 async fn replication_status(lab: &mut Lab) -> Outcome {
     let primary = lab.primary_client().patient(Duration::from_secs(1));
 
@@ -52,37 +58,48 @@ async fn replication_status(lab: &mut Lab) -> Outcome {
         Judgement::of(size >= BACKLOG, "at least 1048576 bytes", format!("{size} bytes")),
     );
 
-    // 3. Offsets follow.
+    // 3. Offsets increase.
+    let before = replication(&primary).await?;
     for number in 0..100 {
         primary.ask::<()>(&["SET", &format!("offset:{number}"), "x"]).await?;
     }
     let end = replication(&primary).await?.offset();
-    let followed =
+    let increased =
         lab.wait("every online replica to acknowledge the stream's end", ACKNOWLEDGED, async || {
             match replication(&primary).await {
-                Ok(info) if info.role() != Role::Primary => {
-                    Seen::NotYet("it is no primary any more".to_owned())
-                }
-                Ok(info) => {
-                    let mut online = info.replicas().into_iter().filter(|replica| replica.state == "online");
-                    let online: Vec<_> = online.by_ref().collect();
-                    if online.is_empty() {
-                        return Seen::NotYet("no replica is online".to_owned());
-                    }
-                    match online.iter().find(|replica| replica.offset < end) {
-                        None => Seen::Ready(()),
-                        Some(behind) => {
-                            Seen::NotYet(format!("a replica stays {} bytes behind", end - behind.offset))
-                        }
-                    }
-                }
+                Ok(now) => stands_still(&before, end, &now).map_or(Seen::Ready(()), Seen::NotYet),
                 Err(error) => Seen::NotYet(error.to_string()),
             }
         });
-    let expected = "every online replica reaches the stream's end";
-    let observed = followed.await.map_or_else(|late| late.last_seen, |()| expected.to_owned());
-    lab.check("status.offsets", Judgement::equal(expected, observed));
+    let expected = "the primary's offset increases, and every online replica's with it";
+    let observed = increased.await.map_or_else(|late| late.last_seen, |()| expected.to_owned());
+    let judgement = Judgement::equal(expected, observed);
+    lab.check("status.offsets", judgement.evidence(format!("from {} to {end}", before.replication())));
     Ok(())
+}
+
+/// Whose offset is not beyond what it was `before`, or a replica's not at the `end` of the stream; none if all are.
+fn stands_still(before: &Info, end: u64, now: &Info) -> Option<String> {
+    if now.role() != Role::Primary {
+        return Some("it is no primary any more".to_owned());
+    }
+    if end <= before.offset() {
+        return Some("the primary's own offset stands still".to_owned());
+    }
+    let online: Vec<ReplicaLine> = now.replicas().into_iter().filter(ReplicaLine::is_online).collect();
+    if online.is_empty() {
+        return Some("no replica is online".to_owned());
+    }
+    let earlier = before.replicas();
+    let had = |replica: &ReplicaLine| {
+        let same = earlier.iter().find(|line| line.ip == replica.ip);
+        same.map_or(0, |line| line.offset)
+    };
+    online.iter().find_map(|replica| match replica.offset {
+        offset if offset < end => Some(format!("a replica stays {} bytes behind", end - offset)),
+        offset if offset <= had(replica) => Some("a replica's offset stands still".to_owned()),
+        _ => None,
+    })
 }
 
 async fn replication(client: &Client) -> Result<Info, StepError> {

@@ -266,7 +266,8 @@ impl Past {
 
     fn plans(&mut self) -> Vec<Plan> {
         let World { operations, processes, refused, silent, .. } = self.world;
-        let mut free = vec![0; processes as usize];
+        // Whoever listens begins at 0. What is done at the same moment may come before that.
+        let mut free = vec![1; processes as usize];
         let plan = |number: usize| {
             let process = number % processes as usize;
             let rng = &mut self.rng;

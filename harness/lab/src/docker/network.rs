@@ -1,21 +1,31 @@
 //! A lab's network: a bridge with a subnet of its own, so that node addresses can be fixed.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use bollard::models::{
-    EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
-    NetworkDisconnectRequest,
+use bollard::{
+    models::{
+        EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
+        NetworkDisconnectRequest,
+    },
+    query_parameters::ListContainersOptionsBuilder,
 };
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Docker, DockerError};
+use super::{Docker, DockerError, LAB_LABEL, container};
+use crate::{
+    explain::chain,
+    wait::{self, Seen},
+};
 
 /// Labs at once on one machine: /27 subnets of 10.213.0.0/16. The lower half of each is for fixed
 /// addresses, the upper half for those that the bridge hands out.
 const SUBNETS: u16 = 2048;
 /// Tried before giving up; labs that die give theirs back.
 const TRIES: usize = 64;
+/// For as long as a busy container engine may take to come round.
+const GONE: Duration = Duration::from_secs(30);
+const GONE_PACE: Duration = Duration::from_millis(50);
 
 /// A bridge network.
 #[derive(Debug, Clone)]
@@ -92,8 +102,38 @@ impl Network {
     /// # Errors
     /// Something is still attached to it.
     pub async fn remove(&self, docker: &Docker) -> Result<(), DockerError> {
-        let doing = format!("removing network `{}`", self.name);
-        docker.api().remove_network(&self.name).await.map_err(DockerError::api(doing))
+        match docker.api().remove_network(&self.name).await {
+            // Gone already.
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            other => other.map_err(DockerError::api(format!("removing network `{}`", self.name))),
+        }
+    }
+
+    /// Removes it with every container of the lab that is on it, whoever made them. What fails is tried again.
+    ///
+    /// # Errors
+    /// Something of it is still there.
+    pub async fn clear(&self, docker: &Docker) -> Result<(), DockerError> {
+        let what = format!("network `{}` to be gone, with what is on it", self.name);
+        let cleared = wait::until(&what, GONE, GONE_PACE, async || match self.try_clear(docker).await {
+            Ok(()) => Seen::Ready(()),
+            Err(error) => Seen::NotYet(chain(&error)),
+        });
+        let doing = format!("clearing network `{}`", self.name);
+        cleared.await.map_err(|source| DockerError::Api { doing, source: Box::new(source) })
+    }
+
+    async fn try_clear(&self, docker: &Docker) -> Result<(), DockerError> {
+        let lab = format!("{LAB_LABEL}={}", docker.labels().lab);
+        let filter = HashMap::from([("network", vec![self.name.clone()]), ("label", vec![lab])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+        let doing = format!("listing what is on `{}`", self.name);
+        let found = docker.api().list_containers(Some(options)).await.map_err(DockerError::api(doing))?;
+        for id in found.into_iter().filter_map(|container| container.id) {
+            let _turn = self.turn().await;
+            container::remove(docker, &id).await?;
+        }
+        self.remove(docker).await
     }
 
     /// The address of the node with this index; `.1` is the gateway.

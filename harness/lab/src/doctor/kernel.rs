@@ -1,4 +1,5 @@
-//! What the kernel can do, as far as that shows without privilege. Only later labs need these.
+//! What the kernel can do, as far as that shows without privilege. Every lab boots without these; steps that cut links
+//! or hold nodes need them.
 
 use std::{path::Path, process::Stdio};
 
@@ -8,6 +9,11 @@ const NETEM: &str = "kernel: netem";
 const NFTABLES: &str = "kernel: nftables";
 const HTB: &str = "kernel: htb";
 const FREEZER: &str = "kernel: freezer";
+
+/// A split asks the kernel for what it needs before it cuts anything.
+const SKIPPED: &str = "are reported as skipped";
+/// Nobody asks before a node is held: the step ends there.
+const UNKNOWN: &str = "end early, and what they claim is unknown";
 
 /// The findings of [`examine`], in its order.
 pub(super) const NAMES: [&str; 4] = [NFTABLES, HTB, NETEM, FREEZER];
@@ -22,10 +28,10 @@ pub(super) async fn examine(release: Option<&str>) -> Vec<Finding> {
     };
     let config = config.as_deref();
     vec![
-        finding(NFTABLES, has(config, "CONFIG_NF_TABLES"), "partitions and lossy links"),
-        finding(HTB, has(config, "CONFIG_NET_SCH_HTB"), "slow links"),
-        finding(NETEM, has(config, "CONFIG_NET_SCH_NETEM"), "late links"),
-        finding(FREEZER, freezer(config), "holding a node"),
+        finding(NFTABLES, has(config, "CONFIG_NF_TABLES"), "partitions and lossy links", SKIPPED),
+        finding(HTB, has(config, "CONFIG_NET_SCH_HTB"), "slow links", SKIPPED),
+        finding(NETEM, has(config, "CONFIG_NET_SCH_NETEM"), "late links", SKIPPED),
+        finding(FREEZER, freezer(config), "held nodes", UNKNOWN),
     ]
 }
 
@@ -62,8 +68,8 @@ fn freezer(config: Option<&str>) -> Option<bool> {
     has(config, "CONFIG_CGROUP_FREEZER")
 }
 
-fn finding(name: &'static str, has: Option<bool>, used_for: &str) -> Finding {
-    let without = format!("labs that need it ({used_for}) are reported as skipped; the others do not mind");
+fn finding(name: &'static str, has: Option<bool>, used_for: &str, their_steps: &str) -> Finding {
+    let without = format!("steps with {used_for} {their_steps}; the others do not mind");
     match has {
         Some(true) => Finding::ok(name, format!("there, for {used_for}")),
         Some(false) => Finding::warn(name, "this kernel is built without it", without),

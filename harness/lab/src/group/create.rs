@@ -10,7 +10,9 @@ use futures_util::future::{join_all, try_join_all};
 use lab_report::NodeId;
 use tokio::task::JoinSet;
 
-use super::{Condition, GroupError, Inner, MAX_NODES, ReplicationGroup, State, Status, members::Place};
+use super::{
+    Condition, Failover, GroupError, Inner, MAX_NODES, ReplicationGroup, State, Status, members::Place,
+};
 use crate::{
     docker::{Docker, Launch, Network, Node, NodeError, PORT, Server},
     endpoint::Records,
@@ -37,7 +39,7 @@ impl ReplicationGroup {
         network: &Network,
         recorder: &Recorder,
     ) -> Result<(Self, Boot), GroupError> {
-        check(topology)?;
+        let failover = Self::check(topology)?;
         let records = Records::new(id, topology.endpoints.ttl, recorder.clone());
         let inner = Inner {
             id: id.to_owned(),
@@ -46,14 +48,41 @@ impl ReplicationGroup {
             network: network.clone(),
             records,
             recorder: recorder.clone(),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State::new(failover)),
             change: tokio::sync::Mutex::default(),
             watchers: Mutex::new(JoinSet::new()),
             retired: AtomicBool::new(false),
         };
         let group = Self(Arc::new(inner));
-        let boot = group.boot().await?;
-        Ok((group, boot))
+        match group.boot().await {
+            Ok(boot) => Ok((group, boot)),
+            Err(error) => {
+                // They are nobody's, and would keep their names and addresses.
+                group.0.discard(group.nodes()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// ElastiCache's limits on a group, as CreateReplicationGroup states them.
+    ///
+    /// # Errors
+    /// It is outside them.
+    pub fn check(topology: &Replicated) -> Result<Failover, GroupError> {
+        let nodes = usize::from(topology.replicas) + 1;
+        if nodes > MAX_NODES {
+            let text = format!("NumCacheClusters is {nodes}; at most {MAX_NODES}");
+            return Err(GroupError::InvalidParameterValue(text));
+        }
+        let manager = &topology.manager;
+        let failover = Failover::of(manager.automatic_failover, manager.multi_az)?;
+        failover.check((0..nodes).map(|index| topology.zone_of(index)))?;
+        Ok(failover)
+    }
+
+    /// What a group calls the node that it launches as the `number`th, from 0.
+    pub fn node_id(group: &str, number: usize) -> NodeId {
+        NodeId::from(format!("{group}-{:03}", number + 1))
     }
 
     async fn boot(&self) -> Result<Boot, GroupError> {
@@ -85,22 +114,6 @@ impl ReplicationGroup {
     }
 }
 
-/// ElastiCache's limits on a group, as CreateReplicationGroup states them.
-fn check(topology: &Replicated) -> Result<(), GroupError> {
-    let nodes = usize::from(topology.replicas) + 1;
-    let refuse = |text: String| Err(GroupError::InvalidParameterValue(text));
-    if nodes > MAX_NODES {
-        return refuse(format!("NumCacheClusters is {nodes}; at most {MAX_NODES}"));
-    }
-    if topology.manager.automatic_failover && nodes < 2 {
-        return refuse("automatic failover needs a primary and at least one replica".to_owned());
-    }
-    if topology.manager.multi_az && !topology.manager.automatic_failover {
-        return refuse("Multi-AZ needs automatic failover".to_owned());
-    }
-    Ok(())
-}
-
 impl Inner {
     /// Starts more nodes, each standing alone: all of them or, if one fails, none.
     pub(super) async fn launch(&self, count: usize) -> Result<Vec<(Place, Arc<Node>)>, NodeError> {
@@ -115,16 +128,21 @@ impl Inner {
             }
         }
         let Some(error) = failed else { return Ok(launched) };
-        for (_, node) in launched {
+        self.discard(launched.into_iter().map(|(_, node)| node).collect()).await;
+        Err(error)
+    }
+
+    /// Removes nodes that the group does not get. What cannot be removed goes with the network, or the lab.
+    async fn discard(&self, nodes: Vec<Arc<Node>>) {
+        for node in nodes {
             if let Err(error) = node.remove().await {
                 self.log(format!("{} could not be removed again: {error}", node.id()));
             }
         }
-        Err(error)
     }
 
     async fn launch_at(&self, place: Place) -> Result<Arc<Node>, NodeError> {
-        let id = NodeId::from(format!("{}-{:03}", self.id, place.number + 1));
+        let id = ReplicationGroup::node_id(&self.id, place.number);
         let zone = self.topology.zone_of(place.slot).to_owned();
         let server = Server::of_settings(&self.topology.settings_of(place.number));
         Node::launch(&self.docker, &self.network, Launch { id, zone, index: place.slot, server }).await
@@ -189,5 +207,49 @@ impl Inner {
         })
         .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::topology::replicated::replicated;
+
+    fn placed(placement: &[&str]) -> Replicated {
+        let placement = placement.iter().map(|zone| (*zone).to_owned()).collect();
+        Replicated { placement, ..replicated(2) }
+    }
+
+    #[rstest]
+    #[case::by_turns(&[], true)]
+    #[case::one_of_them_elsewhere(&["lab-1a", "lab-1a", "lab-1b"], true)]
+    #[case::all_together(&["lab-1a"], false)]
+    fn multi_az_needs_nodes_in_two_zones(#[case] placement: &[&str], #[case] sound: bool) {
+        let topology = placed(placement);
+        match ReplicationGroup::check(&topology) {
+            Ok(failover) => assert!(sound && failover.is_across_zones()),
+            Err(GroupError::InvalidParameterCombination(why)) => {
+                assert!(!sound && why.contains("zones"), "{why}")
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn one_zone_is_enough_without_multi_az() {
+        let mut topology = placed(&["lab-1a"]);
+        topology.manager.multi_az = false;
+        assert_eq!(ReplicationGroup::check(&topology).unwrap(), Failover::Automatic);
+    }
+
+    #[test]
+    fn a_subnet_group_of_one_zone_is_not_enough() {
+        let topology = Replicated { zones: vec!["lab-1a".to_owned()], ..replicated(2) };
+        assert!(matches!(
+            ReplicationGroup::check(&topology),
+            Err(GroupError::InvalidParameterCombination(_))
+        ));
     }
 }

@@ -6,13 +6,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use lab_report::NodeId;
+use lab_report::{NodeId, evidence::EndpointName};
 
 use super::{Condition, GroupError, NODE_GROUP, ReplicationGroup, dawdle};
 use crate::{
     docker::Node,
     info::Info,
-    topology::replicated::Choice,
+    topology::replicated::{Choice, Heir},
     wait::{self, Seen},
 };
 
@@ -23,29 +23,49 @@ const RESYNC_PACE: Duration = Duration::from_millis(10);
 impl ReplicationGroup {
     /// Fails a node group over, as ElastiCache's TestFailover does: the primary is alive, and demoted.
     ///
-    /// Returns when the demoted node is a replica again.
+    /// Returns when the demoted node is a replica again, and its event says so.
     ///
     /// # Errors
-    /// There is no such node group, no replica, or the group is busy.
+    /// There is no such node group, no replica that is in sync, or the group is busy.
     pub async fn test_failover(&self, node_group: &str) -> Result<(), GroupError> {
+        let demoted = self.demote_on_request(node_group).await?;
+        self.are_sound(&[demoted], RESYNC, RESYNC_PACE).await?;
+        // Whoever found it sound goes on to say so, and holds `change` until then.
+        let _change = self.0.change.lock().await;
+        Ok(())
+    }
+
+    /// What [`Self::test_failover`] refuses of a group with automatic failover that is not busy.
+    ///
+    /// # Errors
+    /// There is no such node group, its primary is not sound, or no replica is.
+    pub fn check_test_failover(&self, node_group: &str) -> Result<(), GroupError> {
         if node_group != NODE_GROUP {
             return Err(GroupError::NodeGroupNotFound(node_group.to_owned()));
         }
-        let demoted = self.demote_on_request().await?;
-        self.are_sound(&[demoted], RESYNC, RESYNC_PACE).await
+        let primary = self.primary();
+        if let Some(condition) = self.condition(primary.id()).filter(|found| *found != Condition::Sound) {
+            return Err(GroupError::InvalidCacheClusterState(primary.id().clone(), condition));
+        }
+        // One that is not in sync would lose what the primary, which lives, has acknowledged.
+        match self.sound_replicas(primary.id()).is_empty() {
+            true => Err(GroupError::NoReplica),
+            false => Ok(()),
+        }
     }
 
-    async fn demote_on_request(&self) -> Result<Arc<Node>, GroupError> {
+    async fn demote_on_request(&self, node_group: &str) -> Result<Arc<Node>, GroupError> {
         let _change = self.0.change.lock().await;
         self.0.require_available()?;
-        if !self.0.topology.manager.automatic_failover {
+        if !self.failover().is_automatic() {
             let text = "TestFailover needs automatic failover to be enabled".to_owned();
             return Err(GroupError::InvalidParameterValue(text));
         }
+        self.check_test_failover(node_group)?;
         self.0.announce_test_failover();
         self.0.recorder.mark(|marks, now| marks.requested = Some(now));
         let old = self.primary();
-        let successor = self.choose(&old).await?;
+        let successor = self.choose(self.sound_replicas(old.id())).await?;
         self.hand_over(&old, &successor).await?;
         Ok(old)
     }
@@ -57,17 +77,9 @@ impl ReplicationGroup {
     /// role, or the group is busy.
     pub async fn promote(&self, id: &NodeId) -> Result<(), GroupError> {
         let _change = self.0.change.lock().await;
-        let successor = self.node(id)?;
         self.0.require_available()?;
-        let old = self.primary();
-        // A primary that followed itself would take no writes, and have nobody to copy from.
-        if old.id() == id {
-            return Err(GroupError::InvalidParameterValue(format!("{id} is the primary already")));
-        }
-        let condition = self.0.state().condition(id);
-        if let Some(condition) = condition.filter(|condition| *condition != Condition::Sound) {
-            return Err(GroupError::InvalidCacheClusterState(id.clone(), condition));
-        }
+        self.check_promotion(id)?;
+        let (old, successor) = (self.primary(), self.node(id)?);
         if self.0.topology.manager.promote == Choice::Nobody {
             return Err(GroupError::NoReplica);
         }
@@ -79,6 +91,23 @@ impl ReplicationGroup {
         Ok(())
     }
 
+    /// What [`Self::promote`] refuses of a group that is not busy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_promotion(&self, id: &NodeId) -> Result<(), GroupError> {
+        let state = self.0.state();
+        // A primary that followed itself would take no writes, and have nobody to copy from.
+        if state.is_primary(id) {
+            return Err(GroupError::InvalidParameterValue(format!("{id} is the primary already")));
+        }
+        match state.condition(id) {
+            Some(Condition::Sound) => Ok(()),
+            Some(condition) => Err(GroupError::InvalidCacheClusterState(id.clone(), condition)),
+            None => Err(GroupError::CacheClusterNotFound(id.clone())),
+        }
+    }
+
     /// Promotes somebody in the place of a primary that died, unless that has happened.
     pub(super) async fn replace(&self, dead: &Arc<Node>) -> Result<(), GroupError> {
         if !self.0.state().is_primary(dead.id()) {
@@ -87,17 +116,20 @@ impl ReplicationGroup {
         let _change = self.0.change.lock().await;
         let manager = &self.0.topology.manager;
         // Somebody may have promoted by hand meanwhile.
-        if !self.0.state().is_primary(dead.id()) || !manager.automatic_failover {
+        let due = {
+            let state = self.0.state();
+            state.is_primary(dead.id()) && state.failover.is_automatic()
+        };
+        if !due {
             return Ok(());
         }
         dawdle(manager.delay.promote).await;
-        let successor = self.choose(dead).await?;
+        let successor = self.choose(self.candidates(dead.id())).await?;
         self.hand_over(dead, &successor).await
     }
 
-    /// The replica to promote when `old` is gone; ties go to the node that was created first.
-    async fn choose(&self, old: &Arc<Node>) -> Result<Arc<Node>, GroupError> {
-        let candidates = self.candidates(old.id());
+    /// Which of them to promote; ties go to the node that was created first.
+    async fn choose(&self, candidates: Vec<Arc<Node>>) -> Result<Arc<Node>, GroupError> {
         // The bound of a promotion counts one round of offsets, each of at most a probe's length.
         let limit = self.0.topology.manager.probe_timeout;
         let offsets = join_all(candidates.iter().map(|node| async move {
@@ -118,14 +150,17 @@ impl ReplicationGroup {
         Ok(Arc::clone(node))
     }
 
-    /// Sound replicas. Where there is none, those that are not in sync: what they lack is lost either way,
-    /// and without a primary they would never have it.
-    fn candidates(&self, old: &NodeId) -> Vec<Arc<Node>> {
-        let state = self.0.state();
-        match state.others(old, |condition| condition == Condition::Sound) {
-            none if none.is_empty() => state.others(old, Condition::is_syncing),
+    /// In the place of a dead primary: sound replicas. Where there is none, those that are not in sync: what they lack
+    /// is lost either way, and without a primary they would never have it.
+    fn candidates(&self, dead: &NodeId) -> Vec<Arc<Node>> {
+        match self.sound_replicas(dead) {
+            none if none.is_empty() => self.0.state().others(dead, Condition::is_syncing),
             sound => sound,
         }
+    }
+
+    fn sound_replicas(&self, primary: &NodeId) -> Vec<Arc<Node>> {
+        self.0.state().others(primary, |condition| condition == Condition::Sound)
     }
 
     /// Promotes `new`, tells everybody who is left, and moves the names. `change` is held.
@@ -141,7 +176,7 @@ impl ReplicationGroup {
         }
         dawdle(manager.delay.repoint).await;
         if manager.repoint {
-            self.0.point_primary();
+            self.repoint(old, new);
         }
         self.0.point_reader();
         self.0.announce_failover(old.id(), new.id());
@@ -153,6 +188,27 @@ impl ReplicationGroup {
             if !manager.demote {
                 self.0.announce_recovered(old.id());
             }
+        }
+        Ok(())
+    }
+
+    /// The primary name follows a promotion.
+    fn repoint(&self, old: &Node, new: &Node) {
+        if self.0.topology.manager.heir != Heir::Another {
+            return self.0.point_primary();
+        }
+        let mut others = self.0.state().others(old.id(), |condition| condition == Condition::Sound);
+        others.retain(|node| node.id() != new.id());
+        others.truncate(1);
+        self.0.records.point(EndpointName::Primary, others);
+    }
+
+    /// Names whoever will take the place of a primary that is missed, before it has: clients come too early.
+    pub(super) async fn foresee(&self, missed: &Arc<Node>) -> Result<(), GroupError> {
+        let hasty = self.0.topology.manager.heir == Heir::Foreseen;
+        if hasty && self.0.state().is_primary(missed.id()) {
+            let heir = self.choose(self.candidates(missed.id())).await?;
+            self.0.records.point(EndpointName::Primary, vec![heir]);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use lab_report::NodeId;
 
-use super::{GroupEvent, MAX_NODES, Status};
+use super::{Failover, GroupEvent, MAX_NODES, Status};
 use crate::docker::Node;
 
 /// How the control plane finds a node.
@@ -67,10 +67,15 @@ pub(super) struct State {
     pub(super) seats: Vec<Seat>,
     pub(super) primary: Option<NodeId>,
     pub(super) events: Vec<GroupEvent>,
+    pub(super) failover: Failover,
     launched: usize,
 }
 
 impl State {
+    pub(super) fn new(failover: Failover) -> Self {
+        Self { failover, ..Self::default() }
+    }
+
     /// Places for up to `count` more nodes: as many as are free.
     pub(super) fn places(&mut self, count: usize) -> Vec<Place> {
         let free = (0..MAX_NODES).filter(|slot| self.seats.iter().all(|seat| seat.slot != *slot));

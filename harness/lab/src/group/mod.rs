@@ -5,6 +5,7 @@
 //! endpoint names, brings dead nodes back as replicas, and says so in the events that ElastiCache
 //! documents. It knows nothing of HTTP: an API can be put in front of it.
 
+mod availability;
 mod create;
 mod deployment;
 mod events;
@@ -26,7 +27,8 @@ use std::{
 use lab_report::{NodeId, evidence::EndpointName, evidence::Source};
 use tokio::task::JoinSet;
 
-pub use events::{GroupEvent, SourceType};
+pub use availability::Failover;
+pub use events::{GroupEvent, SourceType, failover_is_over};
 pub use ingress::Rules;
 pub use members::Condition;
 pub use scale::Retain;
@@ -100,10 +102,8 @@ pub struct Description {
     pub status: Status,
     /// The engine version that it was asked to run.
     pub engine_version: String,
-    /// Promotes a replica when the primary is dead.
-    pub automatic_failover: bool,
-    /// Places nodes in more than one zone.
-    pub multi_az: bool,
+    /// Who replaces a lost primary.
+    pub failover: Failover,
     /// The zones of its subnet group.
     pub zones: Vec<String>,
     /// Its nodes; the control plane's view of who is primary.
@@ -139,6 +139,9 @@ pub enum GroupError {
     /// A value outside its range.
     #[error("{0}")]
     InvalidParameterValue(String),
+    /// Values that do not go together.
+    #[error("{0}")]
+    InvalidParameterCombination(String),
     /// There is nobody to fail over to.
     #[error("no replica can be promoted")]
     NoReplica,
@@ -179,8 +182,7 @@ impl ReplicationGroup {
             } else {
                 topology.engine_version.clone()
             },
-            automatic_failover: topology.manager.automatic_failover,
-            multi_az: topology.manager.multi_az,
+            failover: state.failover,
             zones: topology.zones.clone(),
             members: state
                 .seats

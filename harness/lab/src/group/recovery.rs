@@ -34,7 +34,7 @@ impl ReplicationGroup {
         self.0.log(format!("{role} {} is dead: {loss}", node.id()));
         if was_primary {
             self.0.recorder.mark(|marks, now| marks.detected = Some(now));
-            if !self.0.topology.manager.automatic_failover {
+            if !self.failover().is_automatic() {
                 self.0.log("automatic failover is off: nobody is promoted");
             }
         }

@@ -26,14 +26,7 @@ impl ReplicationGroup {
     /// # Errors
     /// More than five, fewer than one with automatic failover, or the group is busy.
     pub async fn set_replica_count(&self, wanted: usize) -> Result<(), GroupError> {
-        let limit = MAX_NODES - 1;
-        if wanted > limit {
-            return Err(GroupError::InvalidParameterValue(format!("{wanted} replicas; at most {limit}")));
-        }
-        if wanted == 0 && self.0.topology.manager.automatic_failover {
-            let text = "automatic failover needs at least one replica".to_owned();
-            return Err(GroupError::InvalidParameterValue(text));
-        }
+        self.check_replica_count(wanted)?;
         {
             // The status keeps other requests away for as long as it takes; a failover may come between.
             let _change = self.0.change.lock().await;
@@ -48,6 +41,22 @@ impl ReplicationGroup {
             self.0.set_status(Status::Available);
         }
         result
+    }
+
+    /// What [`Self::set_replica_count`] refuses of a group that is not busy.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_replica_count(&self, wanted: usize) -> Result<(), GroupError> {
+        let limit = MAX_NODES - 1;
+        if wanted > limit {
+            return Err(GroupError::InvalidParameterValue(format!("{wanted} replicas; at most {limit}")));
+        }
+        if wanted == 0 && self.failover().is_automatic() {
+            let text = "automatic failover needs at least one replica".to_owned();
+            return Err(GroupError::InvalidParameterValue(text));
+        }
+        Ok(())
     }
 
     async fn add(&self, more: usize) -> Result<(), GroupError> {

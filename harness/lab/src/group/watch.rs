@@ -132,6 +132,7 @@ impl Watcher {
             _ => lost.then_some(Loss::Silent(silent_for)),
         };
         if let Some(loss) = loss.filter(|_| self.may_be_declared_dead()) {
+            self.group.foresee(&self.node).await?;
             dawdle(self.policy.delay.detect).await;
             self.group.declare_dead(&self.node, loss);
         }

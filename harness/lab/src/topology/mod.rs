@@ -113,9 +113,9 @@ pub struct Site {
 /// How long the stages of a boot took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Boot {
-    /// From nothing to the last container running.
+    /// From nothing to the last host equipped: its container runs, and has all that its server needs.
     pub containers: Duration,
-    /// From the last container running to every server answering; of a cluster, every primary.
+    /// From the last host equipped to every server answering; of a cluster, every primary.
     pub servers: Duration,
     /// From every server answering to the topology being as it should be: every replica online and
     /// acknowledging, every sentinel knowing all others.
@@ -148,6 +148,8 @@ pub enum Gap {
     Missing,
     /// What the node would have shown had it gone on as before.
     Extrapolated,
+    /// Nothing, nor for any that would have come after: whoever samples a node goes down with it.
+    ForGood,
 }
 
 impl Default for Monitor {

@@ -67,7 +67,7 @@ pub enum Ingress {
 pub struct Policy {
     /// Promote a replica when the primary is dead.
     pub automatic_failover: bool,
-    /// Place nodes in more than one zone.
+    /// Multi-AZ: a group whose nodes would all be in one zone is refused. Where they go is `placement`'s.
     pub multi_az: bool,
     /// Every node is asked this often.
     #[serde(with = "humantime_serde")]
@@ -82,6 +82,8 @@ pub struct Policy {
     pub promote: Choice,
     /// The primary name follows a promotion.
     pub repoint: bool,
+    /// Whom it names then, and from when on.
+    pub heir: Heir,
     /// A demoted primary that still runs is told so.
     pub demote: bool,
     /// The replicas that were not promoted are told whom to follow.
@@ -108,6 +110,18 @@ pub enum Choice {
     SmallestOffset,
     /// None of them.
     Nobody,
+}
+
+/// Whom the primary name names after a failover, and from when on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Heir {
+    /// The promoted node, once it is primary.
+    Promoted,
+    /// The same node as soon as its primary is missed, before anybody is promoted.
+    Foreseen,
+    /// A replica that was not promoted.
+    Another,
 }
 
 /// Which events the control plane emits.
@@ -222,6 +236,7 @@ impl Default for Policy {
             dead_after: Duration::from_secs(1),
             promote: Choice::LargestOffset,
             repoint: true,
+            heir: Heir::Promoted,
             demote: true,
             reattach: true,
             recover: true,

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod availability;
+mod behind;
 mod clients;
 mod durability;
 mod election;
@@ -20,11 +21,13 @@ mod slots;
 mod subscriptions;
 mod syncs;
 mod throughput;
+mod vacancy;
 
 use std::time::Duration;
 
 pub use alerts::{alone, among, quiet};
 pub use availability::{Availability, Outage};
+pub use behind::{Behind, falls_behind};
 pub use clients::{ClientClocks, Cost, Counted, round_trips};
 pub use durability::{Sync, brought_back};
 pub use election::{Election, SentinelClocks};
@@ -34,7 +37,7 @@ pub use loss::{Loss, loss, loss_reach};
 pub use messages::{
     Account, Cause, Gap, Upheaval, all_acknowledged, at_most_once, complete, lost_only_while_away,
 };
-pub use metrics::{Window, dip, recorded, recovery};
+pub use metrics::{Sampling, Window, dip, lag_returns, recorded, recovery};
 pub use minority::CutOff;
 pub use scaling::{balanced, none_lost};
 pub use secrets::{Page, kept};
@@ -42,6 +45,7 @@ pub use slots::{ClusterClocks, SlotFailover, none_acknowledged, undisturbed};
 pub use subscriptions::{Habits, Notice, renewed};
 pub use syncs::{served, told};
 pub use throughput::{Carried, Served, carries};
+pub use vacancy::nobody_promoted;
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};
 

@@ -37,6 +37,19 @@ fn a_report_keeps_to_the_schema() {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
+/// An item that passed has nothing to be done about it, and says so.
+#[test]
+fn every_item_holds_a_hint_or_null() {
+    let json = serde_json::to_value(sample::report()).expect("our own JSON");
+    let items = json["checklists"][0]["items"].as_array().expect("the sample has items");
+    let held = |item: &serde_json::Value| match (item["verdict"] == "pass", item.get("hint")) {
+        (true, hint) => hint == Some(&serde_json::Value::Null),
+        (false, hint) => hint.is_some_and(serde_json::Value::is_string),
+    };
+    assert!(items.iter().all(held), "{items:#?}");
+    assert!(items.iter().any(|item| item["verdict"] == "pass"), "the sample has an item that passed");
+}
+
 #[test]
 fn the_schema_refuses_what_is_no_report() {
     let validator = jsonschema::validator_for(&schema()).expect("a valid schema");

@@ -272,8 +272,8 @@ fn write(n: u64) -> Write {
     // Without a source of chance: a spread between 0.6 and 2.2 ms, and every 97th write slower.
     let usual = Duration::from_micros(600 + (n * 7919) % 1600 + if n.is_multiple_of(97) { 9000 } else { 0 });
     let (outcome, latency, error) = match intended.as_millis() {
-        990..=1000 => (Outcome::Indeterminate, Duration::from_millis(500), Some("timeout")),
-        1001..2100 => (Outcome::Failed, Duration::from_micros(400), Some("refused")),
+        990..=1000 => (Outcome::Indeterminate, Duration::from_millis(500), Some("no answer")),
+        1001..2100 => (Outcome::Failed, Duration::from_micros(400), Some("not sent")),
         2100..2180 => (Outcome::Failed, Duration::from_micros(700), Some("READONLY")),
         2180..2300 => (Outcome::Acknowledged, Duration::from_millis(2300) - intended + usual, None),
         _ => (Outcome::Acknowledged, usual, None),

@@ -7,11 +7,12 @@ use std::{
 
 use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
 
+use tokio::time::timeout;
+
 use super::{
     Host, KEPT, Node, NodeError, Server,
-    console::exec_with,
+    equip::equip,
     host::{Tenure, addresses},
-    log::EQUIPPED,
 };
 use crate::{
     docker::{
@@ -22,14 +23,16 @@ use crate::{
     wait::{self, Seen},
 };
 
-/// Makes a host as good as new; see the script.
-const EQUIP: &str = include_str!("../equip.sh");
-/// What is printed then.
-const DONE: &str = "equipped";
 /// From starting a server to its first `PONG`: tens of milliseconds, on a busy machine seconds.
 const START: Duration = Duration::from_secs(20);
 /// A server answers some 20 ms after it was told to start; on a busy machine it is told more than once.
 const START_AGAIN: Duration = Duration::from_millis(250);
+/// With cgroups of the first version, freezing is "still a game of chances" (runc, pull request 2791): after a thousand
+/// tries in vain runc thaws what it had frozen and says this. Nothing has happened then.
+const NOT_FROZEN: &str = "unable to freeze";
+/// A thousand tries are over in some hundred milliseconds.
+const FREEZE: Duration = Duration::from_secs(5);
+const FREEZE_AGAIN: Duration = Duration::from_millis(20);
 
 impl Node {
     /// Makes its host ready, and starts its server, unless that is held: then it waits for [`Node::serve`].
@@ -43,8 +46,9 @@ impl Node {
         if made == Made::New {
             self.start_container(host, network).await?;
         }
-        equip(host, server).await?;
+        let starter = equip(host, server).await?;
         let _ = self.started.set(Instant::now());
+        *self.starter.lock().await = Some(starter);
         self.find_address().await?;
         if server.held { Ok(()) } else { self.serve().await }
     }
@@ -99,8 +103,14 @@ impl Node {
     /// Freezes every process: sockets stay open and say nothing.
     pub(in crate::docker) async fn pause(&self) -> Result<(), NodeError> {
         let host = self.in_our_hands().await?;
+        let frozen = wait::until("every process to be frozen", FREEZE, FREEZE_AGAIN, async || {
+            match host.docker.api().pause_container(&host.container).await {
+                Err(error) if error.to_string().contains(NOT_FROZEN) => Seen::NotYet(error.to_string()),
+                paused => Seen::Ready(paused),
+            }
+        });
         let doing = format!("pausing `{}`", host.container);
-        Ok(host.docker.api().pause_container(&host.container).await.map_err(DockerError::api(doing))?)
+        Ok(self.in_time(frozen.await).await?.map_err(DockerError::api(doing))?)
     }
 
     /// Lets a paused node go on where it was. One that is not paused goes on anyway.
@@ -138,14 +148,20 @@ impl Node {
     /// The container engine refused, or the server does not answer: then the error holds its log.
     pub async fn serve(&self) -> Result<(), NodeError> {
         let host = self.host()?;
-        // A signal is lost on a supervisor that has only just begun, and one too many starts nothing.
+        if let Some(mut starter) = self.starter.lock().await.take() {
+            starter.say().await;
+            if let Ok(answered) = timeout(START_AGAIN, self.answers()).await {
+                return answered;
+            }
+        }
+        // The signal is lost on a supervisor that has only just begun, and one too many starts nothing.
         let started = wait::until("its server to start", START, START_AGAIN, async || {
-            match host.signal("SIGWINCH").await {
-                Ok(()) => match tokio::time::timeout(START_AGAIN, self.answers()).await {
-                    Ok(answered) => Seen::Ready(answered),
-                    Err(_) => Seen::NotYet("it does not answer".to_owned()),
-                },
-                Err(error) => Seen::NotYet(error.to_string()),
+            if let Err(error) = host.signal("SIGWINCH").await {
+                return Seen::NotYet(error.to_string());
+            }
+            match timeout(START_AGAIN, self.answers()).await {
+                Ok(answered) => Seen::Ready(answered),
+                Err(_) => Seen::NotYet("it does not answer".to_owned()),
             }
         });
         self.in_time(started.await).await?
@@ -297,24 +313,5 @@ impl Node {
             .await
             .map_err(DockerError::api(doing))?;
         Ok(kept)
-    }
-}
-
-/// Empties a host, and puts there what the server needs. Not as arguments: those are for everybody to read.
-async fn equip(host: &Host, server: &Server) -> Result<(), DockerError> {
-    let script = server.script(host.docker.engine().server());
-    let files: Vec<(&str, &str)> =
-        server.files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
-    let files = [("server.sh", script.as_str())].into_iter().chain(files);
-    let (names, texts): (Vec<&str>, Vec<&str>) = files.unzip();
-    let variables = (1..).zip(texts).map(|(number, text)| format!("FILE_{number}={text}")).collect();
-    let words = [&["sh", "-c", EQUIP, "equip", EQUIPPED][..], &names].concat();
-    let printed = exec_with(&host.docker, &host.container, &words, variables).await?;
-    match printed.trim() {
-        DONE => Ok(()),
-        other => Err(DockerError::Api {
-            doing: format!("equipping `{}`", host.container),
-            source: other.to_owned().into(),
-        }),
     }
 }

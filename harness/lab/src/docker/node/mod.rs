@@ -1,6 +1,7 @@
 //! A node: one server at one address, in a container of the lab's, of somebody else's, or out of reach.
 
 mod console;
+mod equip;
 mod host;
 mod life;
 mod log;
@@ -20,7 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::host::{Lent, Tenure};
+use self::{
+    equip::Starter,
+    host::{Lent, Tenure},
+};
 use super::{Docker, DockerError, Network, Participant, Place, container};
 use crate::wait;
 use lab_report::NodeId;
@@ -72,6 +76,8 @@ pub struct Node {
     access: Access,
     reach: Mutex<SocketAddr>,
     started: OnceLock<Instant>,
+    /// Until it is served.
+    starter: tokio::sync::Mutex<Option<Starter>>,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
     /// Held by whoever brings the node back, so that a step that heals and a manager that recovers do not
     /// both restart it, the second undoing what the first was told.
@@ -200,12 +206,13 @@ impl Node {
             access,
             reach: Mutex::new((address, port).into()),
             started: OnceLock::new(),
+            starter: tokio::sync::Mutex::default(),
             connection: tokio::sync::Mutex::default(),
             coming_back: tokio::sync::Mutex::default(),
         }
     }
 
-    /// When its container first ran.
+    /// When its container ran, and had all that its first server needs.
     pub fn started(&self) -> Instant {
         // A node that was launched has been started.
         *self.started.get_or_init(Instant::now)
