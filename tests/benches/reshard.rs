@@ -32,8 +32,8 @@ const BATCH: usize = 10_000;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-    with_group(cluster(3).replicas(1), None, async |lab| {
+    let (theirs, ours) = with_group(cluster(3).replicas(1), None, async |lab| {
+        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         let (here, there) = (&lab.group.primaries()[0], &lab.group.primaries()[1]);
         fill(here).await;
         for _ in 0..ROUNDS {
@@ -41,6 +41,7 @@ async fn main() -> std::io::Result<()> {
             ours.push(by_the_lab(lab, there, here).await);
             moved(lab, here).await;
         }
+        (theirs, ours)
     })
     .await;
 

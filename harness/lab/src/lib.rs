@@ -31,7 +31,7 @@ pub mod observer;
 pub mod pool;
 pub mod prometheus;
 pub mod pubsub;
-mod pulse;
+pub mod pulse;
 pub mod reaper;
 pub mod record;
 pub mod secret;

@@ -1,10 +1,12 @@
 //! How late the machine was: a timer that is to fire every ten milliseconds, and when it did.
 
 use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
+use futures_util::FutureExt;
 use lab_report::{judge::seconds, report::Measurement};
 use tokio::{
     sync::watch,
@@ -23,12 +25,38 @@ const UNEASY: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(3);
 /// Who waits for a calm machine waits no longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// So many times something is begun before the machine is held to be one on which nothing can be tried: where a host
+/// takes the processors away for a minute it does so more than once.
+pub(crate) const ATTEMPTS: usize = 4;
 /// By how much it was late at worst, in microseconds. The machine is everybody's in this process.
 static WORST: AtomicU64 = AtomicU64::new(0);
 
 /// By how much a timer of this process was late at worst, since its last lab began.
 pub(crate) fn lateness() -> Duration {
     Duration::from_micros(WORST.load(Relaxed))
+}
+
+/// Does `body`, and anew where the machine stood still meanwhile, as soon as it is calm, up to three times: whatever
+/// came of it, a panic as well, that was no experiment.
+#[expect(
+    clippy::print_stderr,
+    reason = "what failed before is printed there, too, and would look like the verdict"
+)]
+pub async fn soundly<T>(mut body: impl AsyncFnMut() -> T) -> T {
+    for _ in 1..ATTEMPTS {
+        let pulse = Pulse::start();
+        // Boxed, or else the types of tests within tests get too deep for the compiler.
+        let ended = AssertUnwindSafe(Box::pin(body())).catch_unwind().await;
+        let Some(length) = pulse.standstill().await else {
+            return ended.unwrap_or_else(|panic| resume_unwind(panic));
+        };
+        eprintln!(
+            "the machine stood still for {}: that was no experiment, and it begins anew",
+            seconds(length)
+        );
+        calm().await;
+    }
+    Box::pin(body()).await
 }
 
 /// Beats until dropped. Whoever gets no turn on a processor sees nothing in time: what a step finds late by as much as
@@ -58,8 +86,12 @@ impl Pulse {
     }
 
     /// For how long the machine has stood still, if it has.
-    pub(crate) fn standstill(&self) -> Option<Duration> {
-        Some(*self.standstill.borrow()).filter(|length| *length > Duration::ZERO)
+    pub(crate) async fn standstill(&self) -> Option<Duration> {
+        let mut standstill = self.standstill.clone();
+        // Whoever asks right after a standstill may have had a turn before the timer had.
+        standstill.mark_unchanged();
+        let _ = standstill.changed().await;
+        Some(*standstill.borrow()).filter(|length| *length > Duration::ZERO)
     }
 }
 
@@ -101,9 +133,12 @@ async fn beat(noted: watch::Sender<Duration>) {
         let late = passed.saturating_sub(BEAT);
         WORST.fetch_max(late.as_micros() as u64, Relaxed);
         let missing = late.max(jump(passed, last.1, now.1));
-        if missing >= STANDSTILL {
-            noted.send_replace(missing);
-        }
+        // Every beat is told of: who looks can wait for the next.
+        noted.send_modify(|longest| {
+            if missing >= STANDSTILL {
+                *longest = missing.max(*longest);
+            }
+        });
         last = now;
     }
 }

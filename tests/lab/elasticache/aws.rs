@@ -47,7 +47,7 @@ pub(super) struct Aws {
 }
 
 /// Serves ElastiCache's API, lends the command line to `body`, and removes everything.
-pub(super) async fn with_elasticache<T>(body: impl AsyncFnOnce(&Aws) -> T) -> T {
+pub(super) async fn with_elasticache<T>(body: impl AsyncFn(&Aws) -> T) -> T {
     with_docker(async |docker| {
         let plane = ControlPlane::new(docker.clone(), "us-east-1");
         let server = Server::listen(&plane, 0).await.unwrap();

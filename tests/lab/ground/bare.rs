@@ -7,6 +7,7 @@ use failover_lab::{
     docker::{Addressing, Docker, Labels, Network},
     engine::Engine,
     group::ReplicationGroup,
+    pulse::soundly,
     reaper::Reaper,
     record::Recorder,
     session::new_run_id,
@@ -24,24 +25,30 @@ pub(crate) struct Bare<D = ReplicationGroup> {
     pub(crate) recorder: Recorder,
 }
 
-/// Boots `topology`, lends it to `body`, and removes all of it: also when an assertion fails.
+/// Boots `topology`, lends it to `body`, and removes all of it: also when an assertion fails. Where the machine stood
+/// still meanwhile, that is done anew.
 ///
 /// `addressing` says how its nodes are reached; the machine's own way if it says nothing.
 pub(crate) async fn with_group<P: Topology, T>(
     topology: P,
     addressing: impl Into<Option<Addressing>>,
-    body: impl AsyncFnOnce(&Bare<P::Deployment>) -> T,
+    body: impl AsyncFn(&Bare<P::Deployment>) -> T,
 ) -> T {
     let addressing = addressing.into();
     with_docker(async |docker| {
         let reached = addressing.map(|addressing| docker.clone().with_addressing(addressing));
-        run(reached.as_ref().unwrap_or(docker), topology, body).await
+        run(reached.as_ref().unwrap_or(docker), topology.clone(), &body).await
     })
     .await
 }
 
-/// Lends a container engine to `body`, and removes whatever it made: also when an assertion fails.
-pub(crate) async fn with_docker<T>(body: impl AsyncFnOnce(&Docker) -> T) -> T {
+/// Lends a container engine to `body`, and removes whatever it made: also when an assertion fails. Where the machine
+/// stood still meanwhile, that is done anew.
+pub(crate) async fn with_docker<T>(body: impl AsyncFn(&Docker) -> T) -> T {
+    soundly(async || lend_docker(&body).await).await
+}
+
+async fn lend_docker<T>(body: impl AsyncFn(&Docker) -> T) -> T {
     let labels = Labels::new(new_run_id());
     let reaper = Reaper::watch_over(Path::new(env!("CARGO_BIN_EXE_lab-reaper")), &labels.lab);
     let reaper = reaper.expect("the reaper is built beside the tests");
@@ -58,7 +65,7 @@ pub(crate) async fn with_docker<T>(body: impl AsyncFnOnce(&Docker) -> T) -> T {
 async fn run<P: Topology, T>(
     docker: &Docker,
     topology: P,
-    body: impl AsyncFnOnce(&Bare<P::Deployment>) -> T,
+    body: impl AsyncFn(&Bare<P::Deployment>) -> T,
 ) -> T {
     let network = Network::create(docker, &docker.labels().lab).await.unwrap_or_else(|e| panic!("{e}"));
     let recorder = Recorder::default();

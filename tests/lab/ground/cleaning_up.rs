@@ -14,6 +14,7 @@ use failover_lab::{
     connect::connect,
     docker::{self, Kept, Leftovers, SLOT_VAR, Scope, find, remove, sweep_dead},
     environment::Environment,
+    pulse::soundly,
     reaper::Reaper,
     session::{RUN_VAR, Session, new_run_id, runs_dir},
     wait::{self, Seen},
@@ -59,15 +60,19 @@ pub(super) enum When {
 }
 
 impl Owner {
-    /// Lends an owner to `body`; whatever that does, owner and lab are gone afterwards.
-    async fn with_reaper(reaper: &str, body: impl AsyncFnOnce(&mut Self)) {
+    /// Lends an owner to `body`; whatever that does, owner and lab are gone afterwards. Where the machine stood still
+    /// meanwhile, that is done anew.
+    async fn with_reaper(reaper: &str, body: impl AsyncFnMut(&mut Self)) {
         Self::in_environment(&Environment::Containers, reaper, body).await;
     }
 
     /// The same, and its primary has crashed once it is running.
-    async fn failing_over(reaper: &str, body: impl AsyncFnOnce(&mut Self)) {
-        let mut command = victim(reaper);
-        command.arg("failing-over");
+    async fn failing_over(reaper: &str, body: impl AsyncFnMut(&mut Self)) {
+        let command = || {
+            let mut command = victim(reaper);
+            command.arg("failing-over");
+            command
+        };
         Self::started_by(command, &Environment::Containers, body).await;
     }
 
@@ -75,12 +80,20 @@ impl Owner {
     pub(super) async fn in_environment(
         environment: &Environment,
         reaper: &str,
-        body: impl AsyncFnOnce(&mut Self),
+        body: impl AsyncFnMut(&mut Self),
     ) {
-        Self::started_by(victim(reaper), environment, body).await;
+        Self::started_by(|| victim(reaper), environment, body).await;
     }
 
-    async fn started_by(mut command: Command, environment: &Environment, body: impl AsyncFnOnce(&mut Self)) {
+    async fn started_by(
+        command: impl Fn() -> Command,
+        environment: &Environment,
+        mut body: impl AsyncFnMut(&mut Self),
+    ) {
+        soundly(async || Self::lend(command(), environment, &mut body).await).await;
+    }
+
+    async fn lend(mut command: Command, environment: &Environment, body: impl AsyncFnOnce(&mut Self)) {
         let run = new_run_id();
         let mut process = command
             .env(RUN_VAR, run.as_str())
@@ -220,8 +233,11 @@ async fn an_owner_that_is_told_to_stop_cleans_up(
 /// 2. It notices, and tears the lab down itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_whose_parent_is_gone_cleans_up() {
-    let mut parent = Command::new("sh");
-    parent.args(["-c", "\"$0\" \"$1\" & wait", env!("CARGO_BIN_EXE_lab-victim"), NO_REAPER]);
+    let parent = || {
+        let mut parent = Command::new("sh");
+        parent.args(["-c", "\"$0\" \"$1\" & wait", env!("CARGO_BIN_EXE_lab-victim"), NO_REAPER]);
+        parent
+    };
     Owner::started_by(parent, &Environment::Containers, async |owner| {
         // 1. Killed.
         owner.is(When::Running).await;

@@ -17,6 +17,7 @@ use bollard::{
 use failover_lab::{
     connect::connect,
     docker::{Labels, Scope, find, remove},
+    pulse::soundly,
     reaper::Reaper,
     secret::Secret,
     sentinel::{Flag, Instance},
@@ -50,13 +51,18 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Lends one to `body`; whatever that does, nothing is left of it.
-    pub(super) async fn with(body: impl AsyncFnOnce(&Self)) {
+    /// Lends one to `body`; whatever that does, nothing is left of it. Where the machine stood still meanwhile, that is
+    /// done anew.
+    pub(super) async fn with(body: impl AsyncFn(&Self)) {
         Self::with_changes("{}", body).await;
     }
 
     /// The same with `changes` laid over its services.
-    pub(super) async fn with_changes(changes: &str, body: impl AsyncFnOnce(&Self)) {
+    pub(super) async fn with_changes(changes: &str, body: impl AsyncFn(&Self)) {
+        soundly(async || Self::lend(changes, &body).await).await;
+    }
+
+    async fn lend(changes: &str, body: impl AsyncFn(&Self)) {
         let labels = Labels::new(new_run_id());
         // Compose knows nothing of who started it: it would go on when this process does not.
         let reaper = Reaper::watch_over(Path::new(env!("CARGO_BIN_EXE_lab-reaper")), &labels.lab);

@@ -28,14 +28,11 @@ use crate::{
     environment::{Environment, MissingCapability},
     explain::chain,
     interrupt::interrupted,
-    pulse::{Pulse, calm, figure},
+    pulse::{ATTEMPTS, Pulse, calm, figure},
     session::{News, Session, now_utc},
     topology::{Deployment, Topology},
 };
 
-/// So many times a step is begun before the machine is held to be one on which nothing can be tried: where a host takes
-/// the processors away for a minute it does so more than once.
-const ATTEMPTS: usize = 4;
 /// Whoever interrupts a step waits this long for it to hand a deployment back.
 const IN_A_HURRY: Duration = Duration::from_secs(30);
 
@@ -110,7 +107,7 @@ impl<T: Topology> Lab<T> {
         };
         let (mut lab, image) = match booted {
             Err(why) => {
-                let stood_still = pulse.standstill().filter(|_| ours);
+                let stood_still = pulse.standstill().await.filter(|_| ours);
                 let why = finish(ground, Some(format!("boot: {why}")), async || Ok(())).await;
                 return (never_began(bench, why), stood_still);
             }
@@ -149,7 +146,7 @@ impl<T: Topology> Lab<T> {
             }
             why = pulse.stood_still(), if ours => Some(why),
         };
-        let stood_still = pulse.standstill().filter(|_| ours);
+        let stood_still = pulse.standstill().await.filter(|_| ours);
         lab.judge.measurements.push(figure());
         let troubled =
             aborted.is_some() || lab.judge.checks.iter().any(|check| check.verdict == Verdict::Fail);
