@@ -153,9 +153,29 @@ fn jump(passed: Duration, from: SystemTime, to: SystemTime) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::thread::sleep;
+
     use rstest::rstest;
 
     use super::*;
+    use crate::wait::pass;
+
+    /// 1. The only thread is held for longer than any machine is busy, and then something is not as it should be.
+    /// 2. That is no experiment: what comes of the next one is what there is.
+    #[tokio::test]
+    async fn what_a_standstill_spoiled_begins_anew() {
+        let mut times = 0;
+        let came_of_it = soundly(async || {
+            times += 1;
+            pass(BEAT * 2).await;
+            if times == 1 {
+                sleep(STANDSTILL * 3 / 2);
+                panic!("nothing was in time");
+            }
+            times
+        });
+        assert!(came_of_it.await > 1);
+    }
 
     #[rstest]
     #[case::as_it_should(1_010, 0)]

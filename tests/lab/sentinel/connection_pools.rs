@@ -20,7 +20,7 @@ use lab_report::{
 };
 use rstest::rstest;
 
-use super::seen::{STAGE, election, follows, happened, successor};
+use super::seen::{STAGE, election, follows, happened, stage, successor};
 use crate::step::{Outcome, step};
 
 step!("sentinel", "connection-pools", deployment(), connection_pools);
@@ -84,7 +84,9 @@ async fn connection_pools(lab: &mut Lab<Sentinels>) -> Outcome {
         return Ok(());
     }
 
-    // 4. The old primary.
+    // 4. The old primary. The pool may have heard of its successor before this lab has of the sentinels' naming it.
+    let sentinels = lab.deployment().sentinels().len();
+    stage(lab, &old, "every sentinel to name it", |election| election.advertised.len() == sentinels).await?;
     let named = election(lab, &old).and_then(|election| election.advertised.values().max().copied());
     let named = named.ok_or("nobody names a successor")?;
     let left = moved.last_at_old.get().map_or(Duration::ZERO, |last| last.since(named));

@@ -25,6 +25,8 @@ const ACKNOWLEDGES: Duration = Duration::from_secs(1);
 /// More than `MEMORY DOCTOR` wants to see before it judges, 5 MiB, in values of this many bytes.
 const LARGE: usize = 128 << 10;
 const LARGE_COUNT: usize = 64;
+/// So many are on their way to the files at once.
+const LARGE_TOGETHER: usize = 8;
 /// Longer than the server's own threshold (`slowlog-log-slower-than`, 10 ms), also where Lua takes no more than
 /// 3 ns a turn; counted, because in a script's time `TIME` may stand still (it does on valkey 8.1).
 const SLOW: &str = "for turn = 1, 5000000 do end";
@@ -246,8 +248,8 @@ async fn clients(primary: &Node) -> Result<String, StepError> {
     Ok(format!("{replicas} replicas, {sentinels} sentinels"))
 }
 
-/// Writes what the doctor wants to see, each value when the replicas have the last one: what waits for them is memory,
-/// too, and would be a peak that it complains of.
+/// Writes what the doctor wants to see, each value when the replicas have the last one, and a few when the last few are
+/// in the files: what waits for that is memory, too, and would be a peak that it complains of.
 async fn fill(lab: &Lab<Sentinels>) -> Outcome {
     let primary = lab.deployment().first_primary();
     let listed = primary.info().await?.replicas();
@@ -257,8 +259,24 @@ async fn fill(lab: &Lab<Sentinels>) -> Outcome {
     for number in 0..LARGE_COUNT {
         primary.ask::<()>(&["SET", &format!("{KEYS}health:large:{number}"), &value]).await?;
         primary.ask_within::<u64>(&["WAIT", &online, "1000"], SOON).await?;
+        if (number + 1) % LARGE_TOGETHER == 0 {
+            lab.wait("the files to have it", SOON, || filed(lab)).await?;
+        }
     }
     Ok(())
+}
+
+/// Whether every data node's file has what the node was given. While the disk is busy with what it has, what comes after
+/// that waits for two seconds (`flushAppendOnlyFile`).
+async fn filed(lab: &Lab<Sentinels>) -> Seen<()> {
+    for node in lab.deployment().data() {
+        match node.info().await.map(|info| info.number("aof_buffer_length").unwrap_or(0)) {
+            Ok(0_u64) => {}
+            Ok(bytes) => return Seen::NotYet(format!("{bytes} bytes wait for it at {}", node.id())),
+            Err(error) => return Seen::NotYet(error.to_string()),
+        }
+    }
+    Seen::Ready(())
 }
 
 /// What `MEMORY DOCTOR` of every data node says; unknown where it holds too little to say anything.
