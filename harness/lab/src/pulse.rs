@@ -163,6 +163,10 @@ mod tests {
     /// 1. The only thread is held for longer than any machine is busy, and then something is not as it should be.
     /// 2. That is no experiment: what comes of the next one is what there is.
     #[tokio::test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing else holds the thread, and that is what it is for"
+    )]
     async fn what_a_standstill_spoiled_begins_anew() {
         let mut times = 0;
         let came_of_it = soundly(async || {
