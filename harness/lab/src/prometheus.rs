@@ -48,12 +48,16 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// With the shipped rules, changed as a topology says.
+    /// With files of rules, of those that are shipped ([`RULES`]), changed as a topology says.
     ///
     /// # Errors
     /// The rules cannot be evaluated.
-    pub fn new(targets: &[Arc<Node>], changes: &BTreeMap<String, Change>) -> Result<Self, RulesError> {
-        let alerts = Mutex::new(Alerts::read(&RULES, changes)?);
+    pub fn new(
+        targets: &[Arc<Node>],
+        rules: &[&str],
+        changes: &BTreeMap<String, Change>,
+    ) -> Result<Self, RulesError> {
+        let alerts = Mutex::new(Alerts::read(rules, changes)?);
         Ok(Self { targets: targets.to_vec(), alerts })
     }
 
@@ -116,7 +120,13 @@ fn series(instance: &str, info: Option<&Info>) -> Vec<Series> {
     };
     of_role.labels.insert("role".to_owned(), role.to_owned());
     let figures = METRICS.iter().filter_map(|(field, metric)| Some(of(metric, info.number(field)?)));
-    figures.chain([of("redis_up", 1.0), of_role]).collect()
+    let behind = info.replicas().into_iter().map(|replica| {
+        let mut lag = of("redis_connected_slave_lag_seconds", replica.lag as f64);
+        lag.labels.insert("slave_ip".to_owned(), replica.ip);
+        lag.labels.insert("slave_state".to_owned(), replica.state);
+        lag
+    });
+    figures.chain(behind).chain([of("redis_up", 1.0), of_role]).collect()
 }
 
 /// What it adds for a node of a cluster, from `CLUSTER INFO`.
@@ -137,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_shipped_rules_can_be_evaluated() {
-        assert_eq!(Alerts::read(&RULES, &BTreeMap::new()).unwrap().names().count(), 6);
+        assert_eq!(Alerts::read(&RULES, &BTreeMap::new()).unwrap().names().count(), 7);
     }
 
     #[test]
@@ -152,6 +162,19 @@ mod tests {
         let told = |text| of_cluster("a", &Info::parse(text)).iter().map(|of| of.value).collect::<Vec<_>>();
         assert_eq!(told("cluster_state:ok\r\ncluster_slots_ok:16384\r\n"), [1.0, 16384.0]);
         assert_eq!(told("cluster_state:fail\r\ncluster_slots_ok:10923\r\n"), [0.0, 10923.0]);
+    }
+
+    #[test]
+    fn a_replica_is_behind_from_its_third_second_without_an_acknowledgement() {
+        let fires = |lag: u64| {
+            let mut alerts = Alerts::read(&RULES, &BTreeMap::new()).unwrap();
+            let line = format!("slave0:ip=10.0.0.3,port=6379,state=online,offset=84,lag={lag}");
+            let info = Info::parse(&format!("role:master\r\nconnected_slaves:1\r\n{line}\r\n"));
+            let [.., last] = [(); 3].map(|()| alerts.scraped(series("a", Some(&info))));
+            last
+        };
+        assert_eq!(fires(2), Firing::new());
+        assert_eq!(fires(3), Firing::from([("RedisReplicaBehind".to_owned(), "a".to_owned())]));
     }
 
     #[test]

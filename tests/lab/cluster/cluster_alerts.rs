@@ -21,14 +21,20 @@ fn deployment() -> Clusters {
 
 /// On Prometheus' clock: longer than any rule looks back, and than any condition has to hold.
 const QUIET: Duration = Duration::from_secs(10 * 60);
+const DOWN: &str = "RedisDown";
 /// A primary that has lost its replica, or comes back before it.
 const ALONE: &str = "RedisPrimaryWithoutReplicas";
+const BEHIND: &str = "RedisReplicaBehind";
+/// Also in the eyes of a node that has just been frozen: for a moment it may take the others for dead.
+const UNCOVERED: &str = "RedisClusterSlotsUncovered";
 
-/// Whoever watches the nodes is told when one dies, and when slots have nobody; and nothing while all is well.
+/// Whoever watches the nodes is told when one dies, when a replica falls behind, and when slots have nobody; and
+/// nothing while all is well.
 ///
 /// 1. While the cluster is sound, nothing fires.
 /// 2. A replica crashes, and comes back.
-/// 3. A primary crashes that nobody takes over from, and comes back.
+/// 3. Once it has its data it freezes, and goes on.
+/// 4. A primary crashes that nobody takes over from, and comes back.
 async fn cluster_alerts(lab: &mut Lab<Clusters>) -> Outcome {
     let watched = lab.prometheus()?;
 
@@ -40,19 +46,26 @@ async fn cluster_alerts(lab: &mut Lab<Clusters>) -> Outcome {
     // 2. A node.
     let replica = lab.deployment().replicas().last().map(Arc::clone).ok_or("there are no replicas")?;
     let fault = lab.inject(FaultKind::Crash, &replica).await?;
-    let during = fires(lab, &watched, "RedisDown").await;
+    let during = fires(lab, &watched, DOWN).await;
     lab.heal(fault).await?;
     let after = stops(lab, &watched).await;
-    lab.check("cluster-alerts.node", among("RedisDown", &[ALONE], &during, &after));
+    lab.check("cluster-alerts.node", among(DOWN, &[ALONE], &during, &after));
 
-    // 3. Slots.
+    // 3. A lag. A replica that is not online yet has none.
+    lab.deployment().stands().await?;
+    let fault = lab.inject(FaultKind::Hold, &replica).await?;
+    let during = fires(lab, &watched, BEHIND).await;
+    lab.heal(fault).await?;
+    let after = stops(lab, &watched).await;
+    lab.check("cluster-alerts.lag", among(BEHIND, &[DOWN, UNCOVERED], &during, &after));
+
+    // 4. Slots.
     let primary = Arc::clone(&lab.deployment().primaries()[0]);
     let fault = lab.inject(FaultKind::Crash, &primary).await?;
-    let during = fires(lab, &watched, "RedisClusterSlotsUncovered").await;
+    let during = fires(lab, &watched, UNCOVERED).await;
     lab.heal(fault).await?;
     let after = stops(lab, &watched).await;
-    let slots = among("RedisClusterSlotsUncovered", &["RedisDown", ALONE], &during, &after);
-    lab.check("cluster-alerts.slots", slots);
+    lab.check("cluster-alerts.slots", among(UNCOVERED, &[DOWN, ALONE], &during, &after));
     Ok(())
 }
 

@@ -28,7 +28,7 @@ use crate::{
     group::ReplicationGroup,
     observer::Observer,
     pool::Pool,
-    prometheus::Prometheus,
+    prometheus::{Prometheus, RULES},
     pubsub::{self, Channel, Publisher, Subscriber},
     record::Recorder,
     sentinel::SentinelGroup,
@@ -286,7 +286,7 @@ impl Lab<Clusters> {
     /// # Errors
     /// The rules cannot be evaluated.
     pub fn prometheus(&self) -> Result<Prometheus, RulesError> {
-        Prometheus::new(self.deployment.members(), &self.deployment.topology().alerts)
+        Prometheus::new(self.deployment.members(), &RULES, &self.deployment.topology().alerts)
     }
 
     /// How the application goes about it.
@@ -341,7 +341,7 @@ impl Lab<Sentinels> {
     /// # Errors
     /// The rules cannot be evaluated.
     pub fn prometheus(&self) -> Result<Prometheus, RulesError> {
-        Prometheus::new(self.deployment.data(), &self.deployment.topology().alerts)
+        Prometheus::new(self.deployment.data(), &RULES[..1], &self.deployment.topology().alerts)
     }
 
     /// Begins to write to the primary, on a fixed schedule.
