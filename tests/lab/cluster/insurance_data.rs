@@ -1,14 +1,14 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use failover_lab::{
     Clusters, Lab, StepError, cluster,
     cluster::ClusterClient,
-    docker::FaultKind,
-    insurance::{Book, Cents, Customer, Totals},
+    docker::{FaultKind, Node},
+    insurance::{Book, Customer, Kind, Records, Totals},
     wait::Seen,
 };
 use futures_util::{StreamExt, stream};
-use lab_report::{Slot, judge::Judgement};
+use lab_report::judge::{Judgement, balanced};
 
 use crate::step::{Outcome, step};
 
@@ -23,9 +23,9 @@ const AT_ONCE: usize = 16;
 /// failover.
 ///
 /// 1. Store each customer in one transaction, under keys with the customer's tag.
-/// 2. The customers are spread over the shards.
-/// 3. What all of them pay and claim, read several keys at once, is what was stored.
-/// 4. A primary dies once its replica has everything: the totals are the same.
+/// 2. The primaries list the customers that they have: a third each.
+/// 3. All customers, policies and claims are read, several keys at once: number, sums and texts are what was stored.
+/// 4. A primary dies once its replica has everything: they are the same.
 async fn insurance_data(lab: &mut Lab<Clusters>) -> Outcome {
     // 1. Store.
     let customers = Book::of_the_lab().draw(lab.rng());
@@ -43,12 +43,13 @@ async fn insurance_data(lab: &mut Lab<Clusters>) -> Outcome {
     }
 
     // 2. Spread.
-    lab.check("insurance.spread", spread(lab, &customers));
+    let spread = spread(lab).await?;
+    lab.check("insurance.spread", spread);
 
-    // 3. The totals.
+    // 3. Read.
     let expected: Totals = customers.iter().map(Customer::totals).sum();
-    let observed = totals(lab, &client, &customers).await?;
-    if !lab.check("insurance.totals", agree(expected, observed)) {
+    let read = read_back(lab, &client, &customers).await?;
+    if !lab.check("insurance.totals", agree(expected, read)) {
         return Ok(());
     }
 
@@ -70,81 +71,113 @@ async fn insurance_data(lab: &mut Lab<Clusters>) -> Outcome {
         Err(error) => Seen::NotYet(error.to_string()),
     })
     .await?;
-    let observed = lab.wait("the totals to be readable again", STAGE, async || {
-        totals(lab, &client, &customers)
+    let read = lab.wait("everything to be readable again", STAGE, async || {
+        read_back(lab, &client, &customers)
             .await
             .map_or_else(|error| Seen::NotYet(error.to_string()), Seen::Ready)
     });
-    let observed = observed.await?;
-    lab.check("insurance.after-failover", agree(expected, observed));
+    let read = read.await?;
+    lab.check("insurance.after-failover", agree(expected, read));
     Ok(())
 }
 
-fn agree(expected: Totals, observed: Totals) -> Judgement {
+/// What was read of all customers.
+#[derive(Default)]
+struct Read {
+    totals: Totals,
+    /// Customers of whom something else was read than was stored.
+    others: usize,
+}
+
+fn agree(expected: Totals, read: Read) -> Judgement {
     let same = "what was stored";
-    let seen = if expected == observed { same } else { "something else" };
-    Judgement::equal(same, seen).evidence(format!("stored: {expected}")).evidence(format!("read: {observed}"))
+    let seen = match read {
+        Read { totals, others: 0 } if totals == expected => same.to_owned(),
+        Read { others, .. } => format!("something else of {others} customers"),
+    };
+    let judged = Judgement::equal(same, seen).evidence(format!("stored: {expected}"));
+    judged.evidence(format!("read: {}", read.totals))
+}
+
+/// The keys that list a customer's policies, and claims.
+fn lists(tag: &str) -> [String; 2] {
+    [format!("{tag}:policies"), format!("{tag}:claims")]
 }
 
 /// One transaction, all of whose keys have the customer's tag.
 async fn store(lab: &Lab<Clusters>, client: &ClusterClient, customer: &Customer) -> Result<(), String> {
     let tag = lab.application().customer(customer.number);
-    let text = |word: &str| word.to_owned();
-    let mut commands = vec![vec![text("SET"), format!("{tag}:profile"), customer.name.clone()]];
-    for (number, policy) in customer.policies.iter().enumerate() {
-        let key = format!("{tag}:policy:{number}");
-        let Cents(premium) = policy.premium;
-        commands.push(vec![
-            text("HSET"),
-            key.clone(),
-            text("product"),
-            policy.product.clone(),
-            text("premium"),
-            premium.to_string(),
-        ]);
-        commands.push(vec![text("SADD"), format!("{tag}:policies"), key]);
-        commands.push(vec![text("INCRBY"), format!("{tag}:premiums"), premium.to_string()]);
-        for Cents(claim) in &policy.claims {
-            commands.push(vec![text("RPUSH"), format!("{tag}:claims"), claim.to_string()]);
-            commands.push(vec![text("INCRBY"), format!("{tag}:claimed"), claim.to_string()]);
+    let [policies, claims] = lists(&tag);
+    let command = |words: [&str; 3]| words.map(str::to_owned).to_vec();
+    let mut commands = Vec::new();
+    for (key, text) in &customer.records(&tag) {
+        commands.push(command(["SET", key, text]));
+        match Kind::of(&tag, key) {
+            Some(Kind::Policy) => commands.push(command(["SADD", &policies, key])),
+            Some(Kind::Claim) => commands.push(command(["SADD", &claims, key])),
+            Some(Kind::Profile) | None => {}
         }
     }
     client.transaction(&commands).await.map_err(|error| error.to_string())
 }
 
-/// What the cluster says that all customers come to: several keys of each with one command.
-async fn totals(
+/// What the cluster has of all customers.
+async fn read_back(
     lab: &Lab<Clusters>,
     client: &ClusterClient,
     customers: &[Customer],
-) -> Result<Totals, StepError> {
+) -> Result<Read, StepError> {
     let of = |customer: &Customer| {
         let tag = lab.application().customer(customer.number);
+        let stored = customer.records(&tag);
         async move {
-            let amounts = [format!("{tag}:premiums"), format!("{tag}:claimed")];
-            let amounts: Vec<Option<u64>> = client.ask(&["MGET", &amounts[0], &amounts[1]]).await?;
-            let policies: u64 = client.ask(&["SCARD", &format!("{tag}:policies")]).await?;
-            let amount = |index: usize| Cents(amounts.get(index).copied().flatten().unwrap_or(0));
-            Ok(Totals { policies, premiums: amount(0), claimed: amount(1) })
+            let read = records(client, &tag).await?;
+            Ok(Read { totals: Totals::of(&tag, &read), others: usize::from(read != stored) })
         }
     };
-    let all: Vec<Result<Totals, redis::RedisError>> =
+    let all: Vec<Result<Read, redis::RedisError>> =
         stream::iter(customers).map(of).buffer_unordered(AT_ONCE).collect().await;
-    Ok(all.into_iter().sum::<Result<Totals, _>>()?)
+    let mut sum = Read::default();
+    for one in all {
+        let Read { totals, others } = one?;
+        sum = Read { totals: sum.totals + totals, others: sum.others + others };
+    }
+    Ok(sum)
 }
 
-/// Whether every shard has its part of the customers.
-fn spread(lab: &Lab<Clusters>, customers: &[Customer]) -> Judgement {
-    let shares = lab.deployment().topology().shares();
-    let slots: Vec<Slot> =
-        customers.iter().map(|customer| Slot::of(&lab.application().customer(customer.number))).collect();
-    let counts: Vec<usize> =
-        shares.iter().map(|share| slots.iter().filter(|slot| share.contains(**slot)).count()).collect();
-    let even = customers.len() as f64 / shares.len() as f64;
-    let holds = counts.iter().all(|count| (*count as f64 / even - 1.0).abs() <= 0.1);
-    let expected = "every shard within 10 % of an even share";
-    let observed = if holds { expected } else { "shards of very different sizes" };
-    Judgement::of(holds, expected, observed).evidence(format!("customers of each shard: {counts:?}"))
+/// What the cluster has of one customer: first which policies and claims it lists, then all of them and the profile.
+/// Several keys with each command.
+async fn records(client: &ClusterClient, tag: &str) -> Result<Records, redis::RedisError> {
+    let [policies, claims] = lists(tag);
+    let mut keys: Vec<String> = client.ask(&["SUNION", &policies, &claims]).await?;
+    keys.push(format!("{tag}:profile"));
+    let words: Vec<&str> = std::iter::once("MGET").chain(keys.iter().map(String::as_str)).collect();
+    let read: Vec<Option<String>> = client.ask(&words).await?;
+    Ok(keys.into_iter().zip(read).filter_map(|(key, text)| Some((key, text?))).collect())
+}
+
+/// Whether every primary has its part of the customers, by what it lists itself.
+async fn spread(lab: &Lab<Clusters>) -> Result<Judgement, StepError> {
+    let profiles = format!("{}:profile", lab.application().customer.replace('#', "*"));
+    let mut parts = Vec::new();
+    for primary in lab.deployment().primaries() {
+        parts.push((primary.id().clone(), listed(primary, &profiles).await?));
+    }
+    Ok(balanced(&parts, "customers", 10.0))
+}
+
+/// How many keys of this form a node has. `SCAN` may name one twice.
+async fn listed(node: &Node, pattern: &str) -> Result<u64, StepError> {
+    let (mut cursor, mut found) = ("0".to_owned(), BTreeSet::new());
+    loop {
+        let (next, keys): (String, Vec<String>) =
+            node.ask(&["SCAN", &cursor, "MATCH", pattern, "COUNT", "1000"]).await?;
+        found.extend(keys);
+        if next == "0" {
+            return Ok(found.len() as u64);
+        }
+        cursor = next;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
