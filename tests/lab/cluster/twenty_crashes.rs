@@ -1,9 +1,10 @@
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use failover_lab::{
     Clusters, Lab, StepError,
     client::{self, Vantage},
     cluster,
+    cluster::View,
     docker::{FaultKind, Node},
     wait::{Seen, pass, scheduling},
     writer::{Keys, Writer},
@@ -11,7 +12,7 @@ use failover_lab::{
 use lab_report::{
     Slot,
     evidence::{At, Outcome, Write},
-    judge::{Availability, Judgement, Limits, Outage, loss, loss_reach, undisturbed},
+    judge::{Availability, Held, Judgement, Outage, Toll, Witness, last_instant, undisturbed},
 };
 
 use super::{seen::PATIENCE, slot_failover::clocks_with};
@@ -27,9 +28,6 @@ fn deployment() -> Clusters {
 
 /// An election that nobody wins costs 4 s, and may happen twice.
 const STAGE: Duration = Duration::from_secs(20);
-/// A primary answers its client and feeds its replicas in one turn of its event loop, so what a crash loses is of
-/// that instant. This is how far behind a replica may be (`replica.lag`).
-const LAG: Duration = Duration::from_millis(100);
 /// The share of requests that such a cluster is promised to acknowledge whatever crashes, in per cent.
 const PROMISED: f64 = 99.99;
 
@@ -41,14 +39,16 @@ const PROMISED: f64 = 99.99;
 /// 2. Whoever is left sees one owner for each slot.
 /// 3. The node comes back, and the cluster stands.
 /// 4. The shards that kept their primary acknowledged every request.
-/// 5. A shard that lost its primary was without an answer for as long as a failover takes.
-/// 6. What it lost had been acknowledged in the instant of the crash.
+/// 5. A shard that lost its primary was without an answer for as long as a failover takes, every time.
+/// 6. What it lost had been acknowledged in the instant of the crash. Whatever is older is looked for after each
+///    crash, and is there.
 async fn twenty_crashes(lab: &mut Lab<Clusters>) -> Step {
     let all = lab.deployment().topology().crashes;
-    let mut rounds = Vec::new();
+    let (mut rounds, mut kept) = (Vec::new(), Vec::new());
     for number in 1..=all {
-        let spared = rounds.iter().all(Round::spared_the_primaries);
-        rounds.push(round(lab, number, spared && number == all).await?);
+        // The first crash finds nothing old that could be lost.
+        let spared = rounds.iter().skip(1).all(Round::spared_the_primaries);
+        rounds.push(round(lab, number, spared && number == all, &mut kept).await?);
         if rounds.last().is_some_and(|round| round.returned.is_err()) {
             break;
         }
@@ -70,20 +70,22 @@ async fn twenty_crashes(lab: &mut Lab<Clusters>) -> Step {
     }
 
     // 4. The others.
-    let others: Vec<Vec<Write>> = (rounds.iter().flat_map(|round| &round.loads))
-        .filter(|load| !load.hit)
-        .map(|load| load.writes.clone())
-        .collect();
-    lab.check("chaos.others-undisturbed", undisturbed("every request is acknowledged", &others));
+    let others = rounds.iter().flat_map(|round| {
+        let (from, until) = round.lasted;
+        let others = round.loads.iter().filter(|load| !load.hit);
+        others.map(move |load| Witness { writes: &load.writes, from, until })
+    });
+    lab.check("chaos.others-undisturbed", undisturbed("every request is acknowledged", others));
 
-    // 5. The others' outages.
+    // 5. The outages.
     let availability = availability(&rounds);
     let clocks = clocks_with(lab, deployment().node_timeout);
     lab.check("chaos.availability", availability.of_clocks(&clocks, PROMISED));
 
     // 6. The loss.
-    lab.check("chaos.loss", reach(&rounds));
-    tell(lab, &rounds, &availability);
+    let tolls: Vec<Toll> = rounds.iter().filter_map(|round| round.toll.clone()).collect();
+    lab.check("chaos.loss", last_instant(&tolls, scheduling()));
+    tell(lab, &tolls, &availability);
     Ok(())
 }
 
@@ -94,11 +96,14 @@ struct Round {
     owned: Result<(), String>,
     /// That the cluster stood again, likewise.
     returned: Result<(), String>,
-    crashed: At,
     /// Elections that nobody won.
     failed: u64,
+    /// From the crash until every slot had an owner.
+    lasted: (At, At),
     /// What was written to each shard.
     loads: Vec<Load>,
+    /// What was missing once the cluster stood again.
+    toll: Option<Toll>,
 }
 
 /// What was written to a shard.
@@ -106,8 +111,14 @@ struct Load {
     /// It was its primary that crashed.
     hit: bool,
     writes: Vec<Write>,
-    /// What its owner had of that in the end; nothing if there was none.
-    found: BTreeSet<u64>,
+}
+
+/// What a round wrote to a shard: it is looked for after this crash and after all that come later.
+struct Kept {
+    shard: usize,
+    slot: Slot,
+    keys: Keys,
+    held: Held,
 }
 
 impl Round {
@@ -117,8 +128,14 @@ impl Round {
     }
 }
 
-/// 1. to 3., once. Where chance has spared the primaries for too long, one of them has to be the victim.
-async fn round(lab: &mut Lab<Clusters>, number: u32, a_primary: bool) -> Result<Round, StepError> {
+/// Items 1 to 3, once, and a look at what is left of all that was written so far. Where chance has spared the primaries
+/// for too long, one of them has to be the victim.
+async fn round(
+    lab: &mut Lab<Clusters>,
+    number: u32,
+    a_primary: bool,
+    kept: &mut Vec<Kept>,
+) -> Result<Round, StepError> {
     let nodes = lab.deployment().members().to_vec();
     let mut victim = Arc::clone(&nodes[lab.rng().usize(..nodes.len())]);
     while a_primary && shard_of(lab, &victim).await?.is_none() {
@@ -140,11 +157,12 @@ async fn round(lab: &mut Lab<Clusters>, number: u32, a_primary: bool) -> Result<
         .collect();
     pass(moment).await;
     let fault = lab.inject(FaultKind::Crash, &victim).await?;
-    let crashed = lab.recorder().now();
+    let (began, crashed) = (fault.not_before(), lab.recorder().now());
 
     let left: Vec<Arc<Node>> = nodes.iter().filter(|node| node.id() != victim.id()).cloned().collect();
     let owned =
         lab.wait("every slot to have an owner", STAGE, async || owners(lab, &left, &victim).await).await;
+    let lasted = (began, lab.recorder().now());
     let elections = lab.deployment().epoch(&left).await?.saturating_sub(before);
     lab.heal(fault).await?;
     let returned = match &owned {
@@ -152,17 +170,18 @@ async fn round(lab: &mut Lab<Clusters>, number: u32, a_primary: bool) -> Result<
         Err(_) => Err("nobody owned its slots".to_owned()),
     };
     let mut loads = Vec::new();
-    for (other, (writer, (slot, keys))) in writers.into_iter().zip(&keys).enumerate() {
+    for (other, (writer, (slot, keys))) in writers.into_iter().zip(keys).enumerate() {
         let writes = writer.stop().await;
-        let found = match returned {
-            Ok(()) => keys.found(&*owner(lab, *slot).await?, &writes).await?,
-            Err(_) => BTreeSet::new(),
-        };
-        loads.push(Load { hit: Some(other) == shard, writes, found });
+        kept.push(Kept { shard: other, slot, keys, held: Held::of(&writes) });
+        loads.push(Load { hit: Some(other) == shard, writes });
     }
+    let toll = match returned {
+        Ok(()) => Some(missing(lab, kept, crashed, shard).await?),
+        Err(_) => None,
+    };
     let owned = owned.map_err(|late| late.last_seen);
     let failed = elections.saturating_sub(1);
-    Ok(Round { victim: victim.id().to_string(), owned, returned, crashed, failed, loads })
+    Ok(Round { victim: victim.id().to_string(), owned, returned, failed, lasted, loads, toll })
 }
 
 /// A slot of each shard, and keys in it that no other round has.
@@ -182,11 +201,31 @@ async fn shard_of(lab: &Lab<Clusters>, node: &Node) -> Result<Option<usize>, Ste
     Ok(lab.deployment().topology().shares().iter().position(|share| share == &owned))
 }
 
-/// The node that has a slot, once the cluster stands.
-async fn owner(lab: &Lab<Clusters>, slot: Slot) -> Result<Arc<Node>, StepError> {
+/// Looks for all that is kept at whoever owns it now, once the cluster stands. What is missing is of the shard that
+/// was `hit`, or of another, and is not looked for again.
+async fn missing(
+    lab: &Lab<Clusters>,
+    kept: &mut [Kept],
+    crashed: At,
+    hit: Option<usize>,
+) -> Result<Toll, StepError> {
     let view = lab.deployment().view(&lab.deployment().primaries()[0]).await?;
-    let name = view.owner(slot).map(|owner| owner.id.clone()).unwrap_or_default();
-    Ok(Arc::clone(lab.deployment().named(&name).ok_or("nobody has the slot")?))
+    let mut toll = Toll { crashed, hit: hit.map(|_| Vec::new()), elsewhere: Vec::new() };
+    for Kept { shard, slot, keys, held } in kept {
+        let found = keys.found(owner(lab, &view, *slot)?, held.writes()).await?;
+        let lost = held.lost(&found);
+        match &mut toll.hit {
+            Some(of_shard) if hit == Some(*shard) => of_shard.extend(lost),
+            _ => toll.elsewhere.extend(lost),
+        }
+    }
+    Ok(toll)
+}
+
+/// The node that has a slot, in a view that all agree on.
+fn owner<'a>(lab: &'a Lab<Clusters>, view: &View, slot: Slot) -> Result<&'a Arc<Node>, StepError> {
+    let owner = view.owner(slot).and_then(|owner| lab.deployment().named(&owner.id));
+    Ok(owner.ok_or("nobody has the slot")?)
 }
 
 /// Whether every one of `nodes` takes the cluster to be sound, with an owner of every slot that is not `lost`.
@@ -218,31 +257,6 @@ fn first_trouble(rounds: &[Round], of: impl Fn(&Round) -> Result<(), String>) ->
     rounds.iter().enumerate().find_map(trouble)
 }
 
-/// How far from its crash a write was acknowledged that is lost. A shard that kept its primary has nothing to lose.
-fn reach(rounds: &[Round]) -> Judgement {
-    let limits = Limits {
-        what: "what was lost had been acknowledged",
-        floor: Duration::ZERO,
-        ceiling: LAG + scheduling(),
-        resolution: Duration::ZERO,
-        formula: "replication lag of 100 ms + scheduling",
-    };
-    let loads = || rounds.iter().flat_map(|round| round.loads.iter().map(move |load| (round.crashed, load)));
-    let elsewhere: usize =
-        loads().filter(|(_, load)| !load.hit).map(|(_, load)| loss(&load.writes, &load.found).lost).sum();
-    let reach = |(crashed, load): (At, &Load)| loss_reach(&load.writes, &load.found, crashed);
-    let hits = loads().filter(|(_, load)| load.hit).count();
-    let judged = match (elsewhere, loads().filter(|(_, load)| load.hit).map(reach).max()) {
-        (0, Some(reach)) => Judgement::within(limits, Some(reach)),
-        (0, None) => Judgement::unknown("a bound of what is lost", "no primary was among those that crashed"),
-        _ => Judgement::of(false, "nothing is lost where no primary crashed", "writes are lost there"),
-    };
-    judged.evidence(format!(
-        "{hits} of {} crashes were of a primary; elsewhere {elsewhere} writes are lost",
-        rounds.len()
-    ))
-}
-
 /// What all clients were answered, and those of a shard that lost its primary in particular.
 fn availability(rounds: &[Round]) -> Availability {
     let loads = || rounds.iter().flat_map(|round| round.loads.iter().map(move |load| (round, load)));
@@ -263,13 +277,15 @@ fn availability(rounds: &[Round]) -> Availability {
 }
 
 /// What it cost all clients, for those who were promised less.
-fn tell(lab: &mut Lab<Clusters>, rounds: &[Round], availability: &Availability) {
-    let loads = rounds.iter().flat_map(|round| &round.loads);
-    let lost: usize = loads.map(|load| loss(&load.writes, &load.found).lost).sum();
+fn tell(lab: &mut Lab<Clusters>, tolls: &[Toll], availability: &Availability) {
+    let lost: usize = tolls.iter().map(Toll::lost).sum();
     let Availability { acknowledged, requests, .. } = availability;
     let note =
         format!("{acknowledged} of {requests} requests were acknowledged; often promised: {PROMISED} %");
     lab.measure("availability", availability.percent(), "%", &note);
+    if let Some(mean) = availability.mean() {
+        lab.measure("outage", mean.as_secs_f64(), "s", "of a shard that lost its primary, on average");
+    }
     lab.measure("acknowledged writes lost", lost as f64, "writes", "often promised: none");
 }
 
