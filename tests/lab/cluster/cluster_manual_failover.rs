@@ -9,7 +9,7 @@ use failover_lab::{
 };
 use lab_report::{
     evidence::{At, Outcome, Role, Write},
-    judge::{Judgement, loss, seconds, undisturbed},
+    judge::{Judgement, Witness, loss, seconds, undisturbed},
 };
 use rstest::rstest;
 
@@ -69,6 +69,7 @@ async fn cluster_manual_failover(lab: &mut Lab<Clusters>) -> Step {
     let seen = lab.wait("the old primary to follow", STAGE, async || synchronised(lab, &old, &heir).await);
     let observed = seen.await.map_or_else(|late| late.last_seen, |()| follows.to_owned());
     lab.check("manual.follows", Judgement::equal(follows, observed));
+    let until = lab.recorder().now();
 
     // 4. Votes.
     let expected = if case == "takeover" { NOBODY } else { MAJORITY };
@@ -91,7 +92,8 @@ async fn cluster_manual_failover(lab: &mut Lab<Clusters>) -> Step {
     if case == "graceful" && reached {
         let judged = Judgement::equal("0 lost", format!("{} lost", lost.lost));
         lab.check("manual.loses-nothing", judged.evidence(format!("of {} acknowledged", lost.acknowledged)));
-        lab.check("manual.no-errors", undisturbed("every request is acknowledged", &[writes]));
+        let application = Witness { writes: &writes, from: asked, until };
+        lab.check("manual.no-errors", undisturbed("every request is acknowledged", [application]));
     }
 
     // 7. Without a majority.

@@ -2,11 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use failover_lab::{
     Clusters, Lab, StepError, cluster,
-    docker::{Fault, FaultKind, Node},
+    docker::{Fault, FaultKind, Node, Partition, Side, Split},
     wait::{Seen, pass},
     writer::Writer,
 };
 use lab_report::judge::{Judgement, Limits, none_acknowledged};
+use rstest::rstest;
 
 use super::{
     cluster_recovery::following,
@@ -27,15 +28,15 @@ step!(
 const WRITABLE: Duration = Duration::from_secs(2);
 const KEYS: usize = 100;
 
-/// A primary that was replaced returns while its successor is frozen, and does not take its slots back.
+/// A primary that was replaced returns while its successor is out of sight, and does not take its slots back.
 ///
 /// 1. The first primary dies, its replica takes over, and keys are written that the replica alone has.
-/// 2. The replica freezes: nobody answers for the slots.
+/// 2. The replica freezes, or is cut off from all other nodes: nobody answers for the slots.
 /// 3. The first primary returns with its old map of the slots; the other shards tell it better before it would take a
 ///    write.
 /// 4. For longer than an election takes they hold on to its successor, and it asks nobody for a vote.
 /// 5. Of what was sent to it all the while nothing is acknowledged.
-/// 6. The replica goes on: every slot has one owner in every view, and the first primary follows it.
+/// 6. The replica is back: every slot has one owner in every view, and the first primary follows it.
 /// 7. It has the keys that were written while it was away.
 async fn returns_during_outage(lab: &mut Lab<Clusters>) -> Outcome {
     // 1. Replaced.
@@ -45,7 +46,7 @@ async fn returns_during_outage(lab: &mut Lab<Clusters>) -> Outcome {
     let lost = replaced(lab, &old, &heir).await?;
 
     // 2. The outage.
-    let outage = lab.inject(FaultKind::Hold, &heir).await?;
+    let outage = Outage::begin(lab, &heir).await?;
     dead_everywhere(lab, &left, &heir).await?;
 
     // 3. Back.
@@ -67,7 +68,7 @@ async fn returns_during_outage(lab: &mut Lab<Clusters>) -> Outcome {
     lab.check("outage.none-acknowledged", none_acknowledged("no write is acknowledged", &writes));
 
     // 6. Its successor.
-    lab.heal(outage).await?;
+    outage.end(lab).await?;
     let one = "one owner of every slot in every view, and the old primary follows its successor";
     let observed = one_owner_each(lab, &old, &heir).await.map_or_else(|why| why, |()| one.to_owned());
     if !lab.check("outage.over", Judgement::equal(one, observed)) {
@@ -78,6 +79,36 @@ async fn returns_during_outage(lab: &mut Lab<Clusters>) -> Outcome {
     let found = found(lab, &old).await?;
     lab.check("outage.kept", Judgement::equal(format!("{KEYS} of {KEYS}"), format!("{found} of {KEYS}")));
     Ok(())
+}
+
+/// What keeps a node out of the others' sight.
+enum Outage {
+    /// It is frozen.
+    Held(Fault),
+    /// It is cut off from all of them, and not from whoever observes it.
+    CutOff(Partition),
+}
+
+impl Outage {
+    /// That of the step's case.
+    async fn begin(lab: &Lab<Clusters>, node: &Arc<Node>) -> Result<Self, StepError> {
+        match lab.case() {
+            Some("hold") => Ok(Self::Held(lab.inject(FaultKind::Hold, node).await?)),
+            Some("partition") => {
+                let others = all_but(lab, &[node]);
+                let split = Split::between(node, Side::from(others.as_slice()));
+                Ok(Self::CutOff(lab.partition(&split).await?))
+            }
+            other => Err(format!("no such case: {other:?}").into()),
+        }
+    }
+
+    async fn end(self, lab: &Lab<Clusters>) -> Outcome {
+        match self {
+            Self::Held(fault) => Ok(lab.heal(fault).await?),
+            Self::CutOff(partition) => Ok(partition.heal().await?),
+        }
+    }
 }
 
 /// Has a primary replaced, and writes to its successor.
@@ -148,7 +179,10 @@ fn key(lab: &Lab<Clusters>, number: usize) -> String {
     format!("{{{}}}:meanwhile:{number}", key_of(lab, 0))
 }
 
+#[rstest]
+#[case::hold("hold")]
+#[case::partition("partition")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes() {
-    STEP.passes(None).await;
+async fn passes(#[case] case: &str) {
+    STEP.passes(Some(case)).await;
 }

@@ -6,12 +6,16 @@ use failover_lab::{Clusters, Lab, StepError, client::Client, cluster::Health, do
 use lab_report::{
     Slot,
     evidence::{Outcome, Role, Timeline, Write},
+    judge::Redirected,
 };
 
 use super::{cluster_recovery::following, slot_failover::STAGE};
 
 /// Long enough for whatever a busy machine does to one command.
 pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+/// Clients go on for this long before and after what is to be none of their business: who asks for nothing notices
+/// nothing.
+pub(super) const A_WHILE: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// A client of one node, that stays there.
 pub(super) fn at(lab: &Lab<Clusters>, node: &Node) -> Client {
@@ -45,6 +49,17 @@ pub(super) fn key_of(lab: &Lab<Clusters>, shard: usize) -> String {
     let (application, share) = (lab.application(), &lab.deployment().topology().shares()[shard]);
     let mut keys = (0..).map(|number| application.key(number));
     keys.find(|key| share.contains(Slot::of(key))).expect("some key is in every share")
+}
+
+/// How often clients were sent elsewhere so far, as all nodes count it.
+pub(super) async fn redirected_so_far(lab: &Lab<Clusters>) -> Result<Redirected, StepError> {
+    let mut told = Redirected::default();
+    for node in lab.deployment().members().iter().chain(lab.deployment().spares()) {
+        let info = node.info().await?;
+        let (moved, ask) = (info.errors("MOVED"), info.errors("ASK"));
+        told += Redirected { moved, ask, try_again: info.errors("TRYAGAIN") };
+    }
+    Ok(told)
 }
 
 /// Waits for a load that is under way, so that there is something to lose.

@@ -68,7 +68,7 @@ pub async fn measure(group: &ClusterGroup, rounds: usize) -> Result<Throughput, 
         let mut all = Vec::new();
         for _ in 0..rounds {
             // By turns, so that a busy minute of the machine is in all of them.
-            let carried = (carry(&load, slice::from_ref(&single)).await?, carry(&load, &cluster).await?);
+            let carried = (whole(&load, slice::from_ref(&single)).await?, whole(&load, &cluster).await?);
             let theirs = (
                 theirs::rate(&single.0, asked(&load, false)).await?,
                 theirs::rate(&cluster[0].0, asked(&load, true)).await?,
@@ -78,6 +78,15 @@ pub async fn measure(group: &ClusterGroup, rounds: usize) -> Result<Throughput, 
         depths.push((batch, all));
     }
     Ok(Throughput { depths })
+}
+
+/// Has a load carried, all of it.
+async fn whole(load: &Load, shares: &[Share]) -> Result<Carried, StepError> {
+    let carried = carry(load, shares).await?;
+    match carried.error {
+        Some(error) => Err(format!("a server answered {error}").into()),
+        None => Ok(carried),
+    }
 }
 
 /// The same load, by the engines' own benchmark.

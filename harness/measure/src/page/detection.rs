@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use failover_lab::{engine::Family, wait};
-use lab_report::judge::{ClusterClocks, SentinelClocks};
+use failover_lab::{
+    engine::{Family, Version},
+    wait,
+};
+use lab_report::judge::{ClusterClocks, ElectionDelay, SentinelClocks};
 use maud::{Markup, html};
 
 use super::words::{self, px};
@@ -19,8 +22,6 @@ const BOTTOM: f64 = 262.0;
 
 /// What a busy machine may add: threads wait for a processor.
 const SCHEDULING: Duration = Duration::from_millis(300);
-/// A replica waits so long before it stands for election, and at random up to as long again.
-const ELECTION_DELAY: Duration = Duration::from_millis(500);
 /// Sentinels name the new primary once `INFO` says so, which they ask for once a second then, and two ticks of a
 /// tenth.
 const ADVERTISED: Duration = Duration::from_millis(1200);
@@ -106,15 +107,14 @@ impl Band {
                 Some(Self { floor, promoted, told: promoted + ADVERTISED })
             }
             Shape::Cluster(cluster) => {
-                let delay = election_delay(engine, cluster.node_timeout);
                 let clocks = ClusterClocks {
                     node_timeout: cluster.node_timeout,
-                    election_delay: delay,
+                    election_delay: election_delay(engine),
                     observe_every: Duration::ZERO,
                     scheduling: wait::scaled(SCHEDULING),
                 };
                 let promoted = clocks.latest_promotion(0);
-                Some(Self { floor: cluster.node_timeout + delay, promoted, told: promoted })
+                Some(Self { floor: clocks.soonest_promotion(), promoted, told: promoted })
             }
         }
     }
@@ -124,13 +124,14 @@ impl Band {
     }
 }
 
-/// From Valkey 9.0 on it is no more than a thirtieth of the node timeout.
-fn election_delay(engine: &str, node_timeout: Duration) -> Duration {
+/// How long a replica of this engine waits before it stands for election.
+fn election_delay(engine: &str) -> ElectionDelay {
     let (family, version) = engine.split_once(':').unwrap_or((engine, ""));
-    let major = version.split('.').next().and_then(|major| major.parse::<u16>().ok());
-    match family == Family::Valkey.to_string() && major >= Some(9) {
-        true => ELECTION_DELAY.min(node_timeout / 30),
-        false => ELECTION_DELAY,
+    match version.parse::<Version>() {
+        Ok(version) if family == Family::Valkey.to_string() => {
+            ElectionDelay::of_valkey(version.major(), version.minor())
+        }
+        _ => ElectionDelay::Fixed,
     }
 }
 
@@ -263,7 +264,8 @@ mod tests {
         let (cluster, busy) = ("cluster/crash/redis/hardened/none/2s", wait::scaled(SCHEDULING).as_millis());
         assert_eq!(band(cluster, "redis:7.0"), (2500, 5200 + busy));
         assert_eq!(band(cluster, "valkey:8.1"), (2500, 5200 + busy));
-        assert_eq!(band(cluster, "valkey:9.1"), (2066, 4333 + busy));
+        assert_eq!(band(cluster, "valkey:9.0"), (2066, 4333 + busy));
+        assert_eq!(band(cluster, "valkey:9.1"), (2000, 4333 + busy));
         // D = 5 s, ping 0.4 s, ask 0.05 s.
         assert_eq!(band("sentinel/crash/redis/hardened/none/5s", "redis:7.0"), (4600, 5950 + busy));
     }

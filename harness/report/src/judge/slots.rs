@@ -1,6 +1,6 @@
 //! A failover within a cluster: fault → failing → elected, by the nodes' own clocks.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{Judgement, Limits, seconds};
 use crate::{
@@ -24,14 +24,60 @@ macro_rules! promotion {
 }
 pub(super) use promotion;
 
+/// How long a replica waits before it stands for election, by its engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElectionDelay {
+    /// 500 ms, and at random up to as long again: everybody is to hear of the loss first
+    /// (`clusterHandleSlaveFailover`).
+    Fixed,
+    /// The same, but no more than NT / 30: Valkey 9.0.
+    ByTimeout,
+    /// The same again, and nothing where the best replica knows that all others of its shard take the primary to be
+    /// dead, as an only one does: Valkey 9.1 and later (`clusterAllReplicasThinkPrimaryIsFail`).
+    AtOnce,
+}
+
+impl ElectionDelay {
+    /// No engine's is longer.
+    const LONGEST: Duration = Duration::from_millis(500);
+
+    /// That of a Valkey with this version. Every Redis has a fixed one.
+    pub fn of_valkey(major: u16, minor: u16) -> Self {
+        match (major, minor) {
+            (..=8, _) => Self::Fixed,
+            (9, 0) => Self::ByTimeout,
+            _ => Self::AtOnce,
+        }
+    }
+
+    /// What is waited twice at most.
+    fn once(self, node_timeout: Duration) -> Duration {
+        match self {
+            Self::Fixed => Self::LONGEST,
+            Self::ByTimeout | Self::AtOnce => Self::LONGEST.min(node_timeout / 30),
+        }
+    }
+
+    fn least(self, node_timeout: Duration) -> Duration {
+        match self {
+            Self::Fixed | Self::ByTimeout => self.once(node_timeout),
+            Self::AtOnce => Duration::ZERO,
+        }
+    }
+
+    fn most(self, node_timeout: Duration) -> Duration {
+        self.once(node_timeout) * 2
+    }
+}
+
 /// The clocks of a cluster. All are configured or built in, not measured.
 #[derive(Debug, Clone, Copy)]
 pub struct ClusterClocks {
     /// `cluster-node-timeout`: NT.
     pub node_timeout: Duration,
-    /// A replica waits this long before it stands for election, and at random up to as long again
-    /// (`clusterHandleSlaveFailover`: 500 ms; Valkey 9.0 and later no more than NT / 30).
-    pub election_delay: Duration,
+    /// How long a replica waits before it stands for election: in the formulas `delay` at least, and twice that at
+    /// most. Where the least is nothing, a formula's floor has none.
+    pub election_delay: ElectionDelay,
     /// A role is asked for this often by the observer.
     pub observe_every: Duration,
     /// What a busy machine may add: threads wait for a processor.
@@ -42,35 +88,36 @@ impl ClusterClocks {
     /// The soonest that a replica is primary after its primary is lost.
     ///
     /// A node is failing when it has not answered for NT, and the replica waits before it stands for election.
-    pub(super) fn soonest_promotion(&self) -> Duration {
-        self.node_timeout + self.election_delay
+    pub fn soonest_promotion(&self) -> Duration {
+        self.node_timeout + self.election_delay.least(self.node_timeout)
     }
 
-    /// The latest, if it is elected at all, after this many elections that failed.
+    /// The latest that a replica takes its primary to be dead after it is lost.
     ///
     /// The lost node was last asked up to NT / 2 ago. A majority says so in its gossip, within NT / 2 or a
     /// second.
-    pub fn latest_promotion(&self, failed: u64) -> Duration {
+    fn latest_notice(&self) -> Duration {
         let gossip = (self.node_timeout / 2).min(GOSSIP);
-        self.node_timeout * 3 / 2 + gossip + self.voting() + self.retries(failed)
+        self.node_timeout * 3 / 2 + gossip + CRON * 2 + self.scheduling
+    }
+
+    /// The latest that it is primary, if it is elected at all, after this many elections that failed.
+    pub fn latest_promotion(&self, failed: u64) -> Duration {
+        self.latest_notice() + self.election_delay.most(self.node_timeout) + self.retries(failed)
     }
 
     /// What this many elections cost that nobody won: each is tried again after four NT, or 4 s
     /// (`auth_retry_time`).
     pub(super) fn retries(&self, failed: u64) -> Duration {
-        let retry = (self.node_timeout * 4).max(Duration::from_secs(4)) + self.election_delay * 2;
+        let delay = self.election_delay.most(self.node_timeout);
+        let retry = (self.node_timeout * 4).max(Duration::from_secs(4)) + delay;
         retry * u32::try_from(failed).unwrap_or(u32::MAX)
     }
 
     /// The longest node timeout with which a replica is primary within `promise`, if its first election succeeds:
-    /// [`Self::latest_promotion`], solved for NT.
+    /// [`Self::latest_promotion`], solved for NT, with the longest delay that there is.
     fn longest_timeout_for(&self, promise: Duration) -> Duration {
-        promise.saturating_sub(GOSSIP + self.voting()) * 2 / 3
-    }
-
-    /// From a majority's knowing to the votes.
-    fn voting(&self) -> Duration {
-        self.election_delay * 2 + CRON * 2 + self.scheduling
+        promise.saturating_sub(GOSSIP + CRON * 2 + self.scheduling + ElectionDelay::LONGEST * 2) * 2 / 3
     }
 }
 
@@ -110,10 +157,29 @@ impl SlotFailover {
         })
     }
 
+    /// From the fault to the replica taking its primary to be dead (`fail`), at this instant: whatever it does about
+    /// it comes after that.
+    ///
+    /// That a single node suspects another (`fail?`) is nobody else's business, and has no bound of its own.
+    pub fn noticed(&self, clocks: &ClusterClocks, at: Option<At>) -> Judgement {
+        let limits = Limits {
+            what: "taken to be dead",
+            floor: clocks.node_timeout,
+            ceiling: clocks.latest_notice(),
+            resolution: self.uncertainty + clocks.observe_every * 2,
+            formula: "NT … 1.5 × NT + min(NT / 2, 1 s) + 2 ticks of 0.1 s + scheduling",
+        };
+        Judgement::within(limits, at.map(|at| at.since(self.began)))
+    }
+
     /// From the fault to the replica being primary, after this many elections that failed.
     pub fn promotion(&self, clocks: &ClusterClocks, failed: u64) -> Judgement {
+        let ClusterClocks { node_timeout, election_delay, .. } = *clocks;
+        let [least, most] =
+            [election_delay.least(node_timeout), election_delay.most(node_timeout)].map(seconds);
         Judgement::within(self.limits(clocks, failed), self.promoted.map(|at| at.since(self.began)))
             .evidence(format!("{failed} failed elections"))
+            .evidence(format!("with its engine a replica waits for {least} to {most} before it stands"))
     }
 
     pub(super) fn limits(&self, clocks: &ClusterClocks, failed: u64) -> Limits {
@@ -124,6 +190,28 @@ impl SlotFailover {
             resolution: self.uncertainty + clocks.observe_every * 2,
             formula: promotion!(),
         }
+    }
+
+    /// From the replica being primary to the first of `writes`, the lost shard's, that is acknowledged after that.
+    pub fn first_write(&self, writes: &[Write]) -> Option<Duration> {
+        let promoted = self.promoted?;
+        let again = |write: &&Write| write.outcome == Outcome::Acknowledged && write.done >= promoted;
+        writes.iter().filter(again).map(|write| write.done.since(promoted)).min()
+    }
+
+    /// The same against the clocks of a client that gives an attempt up after `patience`.
+    ///
+    /// The attempt that is under way at the promotion may be at the lost primary, and so may the next one, if who is
+    /// asked has not heard.
+    pub fn answered(&self, clocks: &ClusterClocks, patience: Duration, writes: &[Write]) -> Judgement {
+        let limits = Limits {
+            what: "acknowledged again",
+            floor: Duration::ZERO,
+            ceiling: patience * 2 + clocks.scheduling,
+            resolution: clocks.observe_every * 2,
+            formula: "2 × patience (the attempt under way, and one more) + scheduling, after the promotion",
+        };
+        Judgement::within(limits, self.first_write(writes))
     }
 
     /// From the fault to the first of `writes`, the lost shard's, that is acknowledged again, against what was
@@ -147,6 +235,7 @@ impl SlotFailover {
         let again = writes.iter().filter(again).map(|write| write.done).min();
         let (soonest, latest) =
             (seconds(clocks.soonest_promotion()), seconds(clocks.latest_promotion(failed)));
+        let by_default = ClusterClocks { node_timeout: DEFAULT_NODE_TIMEOUT, ..*clocks };
         Judgement::within(limits, again.map(|at| at.since(self.began)))
             .evidence(format!("{failed} failed elections"))
             .evidence(format!("by its clocks a replica is primary after {soonest} to {latest}"))
@@ -154,47 +243,9 @@ impl SlotFailover {
                 "a cluster-node-timeout of up to {} keeps the promise; with the default of {} it takes {} at least",
                 seconds(clocks.longest_timeout_for(promised)),
                 seconds(DEFAULT_NODE_TIMEOUT),
-                seconds(DEFAULT_NODE_TIMEOUT + clocks.election_delay),
+                seconds(by_default.soonest_promotion()),
             ))
     }
-}
-
-/// Every request of a client was acknowledged: a failover elsewhere is none of its business.
-pub fn undisturbed(expected: &str, writes: &[Vec<Write>]) -> Judgement {
-    let all: Vec<&Write> = writes.iter().flatten().collect();
-    let failed: Vec<&&Write> = all.iter().filter(|write| write.error.is_some()).collect();
-    if all.is_empty() {
-        return Judgement::unknown(expected, "nothing was sent");
-    }
-    let mut errors: Vec<&str> = failed.iter().filter_map(|write| write.error.as_deref()).collect();
-    errors.sort_unstable();
-    errors.dedup();
-    let observed = match failed.is_empty() {
-        true => expected.to_owned(),
-        false => format!("not acknowledged: {}", errors.join(", ")),
-    };
-    Judgement::of(failed.is_empty(), expected, observed).evidence(format!(
-        "{} of {} requests were not acknowledged",
-        failed.len(),
-        all.len()
-    ))
-}
-
-/// No request of a client was acknowledged, though some were answered: whoever they went to had no right to.
-pub fn none_acknowledged(expected: &str, writes: &[Write]) -> Judgement {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for write in writes {
-        *counts.entry(write.error.as_deref().unwrap_or("acknowledged")).or_default() += 1;
-    }
-    let acknowledged = writes.iter().filter(|write| write.outcome == Outcome::Acknowledged).count();
-    // An error in capitals is the server's own.
-    let refused = counts.keys().any(|class| class.starts_with(|first: char| first.is_ascii_uppercase()));
-    let judgement = match (acknowledged, refused) {
-        (0, true) => Judgement::equal(expected, expected),
-        (0, false) => Judgement::unknown(expected, "no request was answered"),
-        _ => Judgement::of(false, expected, "some are acknowledged"),
-    };
-    counts.iter().fold(judgement, |judgement, (class, count)| judgement.evidence(format!("{count} {class}")))
 }
 
 #[cfg(test)]
@@ -206,7 +257,7 @@ mod tests {
 
     const CLOCKS: ClusterClocks = ClusterClocks {
         node_timeout: Duration::from_secs(2),
-        election_delay: Duration::from_millis(500),
+        election_delay: ElectionDelay::Fixed,
         observe_every: Duration::ZERO,
         scheduling: Duration::ZERO,
     };
@@ -251,21 +302,50 @@ mod tests {
         assert_eq!(failover.promotion(&CLOCKS, failed).verdict, verdict);
     }
 
-    fn write(sequence: u64, outcome: Outcome, error: Option<&str>) -> Write {
-        let (intended, done) = (at(sequence), at(sequence + 1));
-        Write { sequence, intended, done, outcome, error: error.map(str::to_owned) }
+    #[rstest]
+    #[case::of_the_eighth(8, 1, 2_500, 5_200)]
+    #[case::of_the_ninth(9, 0, 2_066, 4_333)]
+    #[case::of_the_one_after_that(9, 1, 2_000, 4_333)]
+    #[case::of_any_later_one(10, 0, 2_000, 4_333)]
+    fn a_promotion_has_the_bounds_of_its_engine(
+        #[case] major: u16,
+        #[case] minor: u16,
+        #[case] soonest: u128,
+        #[case] latest: u128,
+    ) {
+        let clocks = ClusterClocks { election_delay: ElectionDelay::of_valkey(major, minor), ..CLOCKS };
+        let bounds = (clocks.soonest_promotion(), clocks.latest_promotion(0));
+        assert_eq!((bounds.0.as_millis(), bounds.1.as_millis()), (soonest, latest));
     }
 
     #[rstest]
-    #[case::refused(&[Some("not sent"), Some("CLUSTERDOWN"), Some("MOVED")], Verdict::Pass)]
-    #[case::acknowledged_once(&[Some("CLUSTERDOWN"), None, Some("MOVED")], Verdict::Fail)]
-    #[case::nobody_there(&[Some("not sent"), Some("no answer")], Verdict::Unknown)]
-    #[case::nothing_sent(&[], Verdict::Unknown)]
-    fn a_refusal_is_an_answer(#[case] errors: &[Option<&str>], #[case] verdict: Verdict) {
-        let outcome = |error: Option<&str>| error.map_or(Outcome::Acknowledged, |_| Outcome::Failed);
-        let writes: Vec<Write> =
-            (0..).zip(errors).map(|(sequence, error)| write(sequence, outcome(*error), *error)).collect();
-        assert_eq!(none_acknowledged("none", &writes).verdict, verdict);
+    #[case::too_soon(Some(1_999), Verdict::Fail)]
+    #[case::at_the_floor(Some(2_000), Verdict::Pass)]
+    #[case::at_the_ceiling(Some(4_200), Verdict::Pass)]
+    #[case::too_late(Some(4_201), Verdict::Fail)]
+    #[case::never(None, Verdict::Fail)]
+    fn a_loss_is_noticed_within_its_bounds(#[case] millis: Option<u64>, #[case] verdict: Verdict) {
+        let failover = SlotFailover::read(&timeline(3_000), &"lab-0001-001".into()).unwrap();
+        let noticed = millis.map(|millis| at(1_000 + millis));
+        assert_eq!(failover.noticed(&CLOCKS, noticed).verdict, verdict);
+    }
+
+    fn write(millis: u64, outcome: Outcome) -> Write {
+        Write { sequence: millis, intended: at(millis), done: at(millis), outcome, error: None }
+    }
+
+    /// A promotion at 4 s, and a client with a quarter of a second that is answered again this long after it.
+    #[rstest]
+    #[case::in_time(Some(500), Verdict::Pass)]
+    #[case::too_late(Some(501), Verdict::Fail)]
+    #[case::never(None, Verdict::Fail)]
+    fn a_client_is_answered_as_soon_as_it_can_be(#[case] again: Option<u64>, #[case] verdict: Verdict) {
+        let failover = SlotFailover::read(&timeline(3_000), &"lab-0001-001".into()).unwrap();
+        let before = [write(999, Outcome::Acknowledged), write(4_100, Outcome::Failed)];
+        let again = again.map(|millis| write(4_000 + millis, Outcome::Acknowledged));
+        let writes: Vec<_> = before.into_iter().chain(again).collect();
+        let judged = failover.answered(&CLOCKS, Duration::from_millis(250), &writes);
+        assert_eq!(judged.verdict, verdict, "{judged:?}");
     }
 
     /// A fault at 1 s, and a client that is answered again this long after it.
@@ -277,10 +357,9 @@ mod tests {
     #[case::never(None, 0, Verdict::Fail)]
     fn a_promise_is_kept_or_not(#[case] again: Option<u64>, #[case] failed: u64, #[case] verdict: Verdict) {
         let failover = SlotFailover::read(&timeline(3_000), &"lab-0001-001".into()).unwrap();
-        let write = |millis| Write { done: at(millis), ..write(millis, Outcome::Acknowledged, None) };
-        let refused = Write { outcome: Outcome::Failed, ..write(1_500) };
-        let writes: Vec<_> =
-            [write(999), refused].into_iter().chain(again.map(|ms| write(1_000 + ms))).collect();
+        let before = [write(999, Outcome::Acknowledged), write(1_500, Outcome::Failed)];
+        let again = again.map(|millis| write(1_000 + millis, Outcome::Acknowledged));
+        let writes: Vec<_> = before.into_iter().chain(again).collect();
         let judged = failover.kept(&CLOCKS, failed, Duration::from_secs(15), &writes);
         assert_eq!(judged.verdict, verdict, "{judged:?}");
     }
@@ -292,15 +371,5 @@ mod tests {
         let latest = |node_timeout| ClusterClocks { node_timeout, ..CLOCKS }.latest_promotion(0);
         assert!(latest(longest) <= promise, "{longest:?}");
         assert!(latest(longest + Duration::from_millis(1)) > promise, "{longest:?}");
-    }
-
-    #[test]
-    fn one_error_is_a_disturbance_and_no_request_is_no_proof() {
-        let mut writes =
-            vec![vec![write(1, Outcome::Acknowledged, None)], vec![write(1, Outcome::Acknowledged, None)]];
-        assert_eq!(undisturbed("all", &writes).verdict, Verdict::Pass);
-        writes[1].push(write(2, Outcome::Failed, Some("CLUSTERDOWN")));
-        assert_eq!(undisturbed("all", &writes).observed, "not acknowledged: CLUSTERDOWN");
-        assert_eq!(undisturbed("all", &[]).verdict, Verdict::Unknown);
     }
 }
