@@ -105,6 +105,12 @@ impl Info {
         Calls { carried_out: number("calls"), refused: number("rejected_calls") }
     }
 
+    /// How often clients were answered with an error of this code since the server started: `errorstat_MOVED:count=…`.
+    pub fn errors(&self, code: &str) -> u64 {
+        let fields = pairs(self.get(&format!("errorstat_{code}")).unwrap_or_default());
+        fields.get("count").and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
     /// How the node stands, in a line for a person.
     pub fn standing(&self) -> String {
         match self.get("master0") {
@@ -168,6 +174,12 @@ mod tests {
         assert_eq!(info.calls("get"), Calls { carried_out: 7, refused: 0 });
         assert_eq!(info.calls("set"), Calls { carried_out: 0, refused: 2 });
         assert_eq!(info.calls("del"), Calls::default());
+    }
+
+    #[test]
+    fn errors_are_counted_by_code() {
+        let info = Info::parse("# Errorstats\r\nerrorstat_ASK:count=3\r\nerrorstat_MOVED:count=12\r\n");
+        assert_eq!(["ASK", "MOVED", "TRYAGAIN"].map(|code| info.errors(code)), [3, 12, 0]);
     }
 
     #[test]

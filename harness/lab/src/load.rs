@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     docker::{Node, NodeError},
+    info::Calls,
     topology::clusters::Load,
 };
 
@@ -31,9 +32,6 @@ pub type Share = (Arc<Node>, Vec<String>);
 /// Why a load came to an end before it was carried.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A server answered with something else than that it has stored a value.
-    #[error("{0}")]
-    Refused(String),
     /// A connection broke.
     #[error("a connection broke")]
     Broke(#[from] std::io::Error),
@@ -48,34 +46,50 @@ struct Batch {
     answers: Vec<u8>,
 }
 
-/// Has servers carry their shares of a load, all at the same time.
+/// What came of a connection's part of a load.
+struct Part {
+    commands: u64,
+    error: Option<String>,
+}
+
+/// Has servers carry their shares of a load, all at the same time: what was sent to each, and what it says became of
+/// that.
 ///
 /// # Errors
-/// A server refused, broke, or does not answer.
+/// A connection broke, or a server does not answer.
 pub async fn carry(load: &Load, shares: &[Share]) -> Result<Carried, LoadError> {
     let mut connections = Vec::new();
-    for (node, keys) in shares.iter().filter(|(_, keys)| !keys.is_empty()) {
+    for (share, (node, keys)) in shares.iter().enumerate().filter(|(_, (_, keys))| !keys.is_empty()) {
         let each = (load.connections / shares.len()).max(1);
         for part in keys.chunks(keys.len().div_ceil(each)) {
-            connections.push((TcpStream::connect(node.reach()).await?, batches(load, part)));
+            connections.push((share, TcpStream::connect(node.reach()).await?, batches(load, part)));
         }
     }
     let before = served(shares).await?;
     let begin = Instant::now();
     let mut under_way = JoinSet::new();
-    for (stream, batches) in connections {
-        under_way.spawn(send(stream, batches, load.times));
+    for (share, stream, batches) in connections {
+        let times = load.times;
+        under_way.spawn(async move { (share, send(stream, batches, times).await) });
     }
-    while let Some(sent) = under_way.join_next().await {
-        sent.expect("no panic while sending")?;
+    let (mut sent, mut error) = (vec![0_u64; shares.len()], None);
+    while let Some(joined) = under_way.join_next().await {
+        let (share, part) = joined.expect("no panic while sending");
+        let part = part?;
+        sent[share] += part.commands;
+        error = error.or(part.error);
     }
     let took = begin.elapsed();
-    let since = |(now, before): (Served, Served)| Served {
+    let since = |((now, before), sent): ((Served, Served), u64)| Served {
         node: now.node,
-        commands: now.commands - before.commands,
+        sent,
+        commands: now.commands.saturating_sub(before.commands),
+        refused: now.refused.saturating_sub(before.refused),
+        moved: now.moved.saturating_sub(before.moved),
         used: now.used.saturating_sub(before.used),
     };
-    Ok(Carried { took, by: served(shares).await?.into_iter().zip(before).map(since).collect() })
+    let by = served(shares).await?.into_iter().zip(before).zip(sent).map(since).collect();
+    Ok(Carried { took, by, error })
 }
 
 /// A connection's part of a load, ready to be sent.
@@ -93,18 +107,21 @@ fn set(key: &str, value: &str) -> String {
     format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n{value}\r\n", key.len(), value.len())
 }
 
-async fn send(mut stream: TcpStream, batches: Vec<Batch>, times: usize) -> Result<(), LoadError> {
+/// Sends batches until they are through, or an answer is an error.
+async fn send(mut stream: TcpStream, batches: Vec<Batch>, times: usize) -> Result<Part, LoadError> {
     stream.set_nodelay(true)?;
+    let mut commands = 0;
     let mut answers = vec![0; batches.iter().map(|batch| batch.answers.len()).max().unwrap_or(0)];
     for batch in (0..times).flat_map(|_| &batches) {
         stream.write_all(&batch.commands).await?;
+        commands += (batch.answers.len() / STORED.len()) as u64;
         let answers = &mut answers[..batch.answers.len()];
         stream.read_exact(answers).await?;
         if *answers != batch.answers {
-            return Err(LoadError::Refused(first_error(answers)));
+            return Ok(Part { commands, error: Some(first_error(answers)) });
         }
     }
-    Ok(())
+    Ok(Part { commands, error: None })
 }
 
 /// The kind of the first answer that is not what it should be: `MOVED`.
@@ -120,8 +137,15 @@ async fn served(shares: &[Share]) -> Result<Vec<Served>, NodeError> {
         let told = node.counters().await?;
         let seconds = |field: &str| told.number(field).unwrap_or(0.0);
         let used = seconds("used_cpu_user_main_thread") + seconds("used_cpu_sys_main_thread");
-        let commands = told.calls("set").carried_out;
-        Ok(Served { node: node.id().clone(), commands, used: Duration::from_secs_f64(used) })
+        let Calls { carried_out, refused } = told.calls("set");
+        Ok(Served {
+            node: node.id().clone(),
+            sent: 0,
+            commands: carried_out,
+            refused,
+            moved: told.errors("MOVED"),
+            used: Duration::from_secs_f64(used),
+        })
     });
     try_join_all(served).await
 }

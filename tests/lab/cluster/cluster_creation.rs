@@ -7,13 +7,16 @@ use crate::step::{Outcome, alike, step};
 
 step!("cluster", "cluster-creation", cluster(3).replicas(1).unformed(), cluster_creation);
 
+/// A replica calls its primary once a second (`replicationCron`), and gets data that is next to nothing.
+const SYNCHRONISED: Duration = Duration::from_secs(10);
+
 /// Nodes that stand alone become a cluster, the way everybody does it.
 ///
 /// 1. `redis-cli --cluster create`, and its answer.
 /// 2. Every node takes the cluster to be whole, and all of them see the same.
 /// 3. Every slot has one owner.
 /// 4. The primaries' shares are even: 5461, 5462 and 5461 slots.
-/// 5. Every primary has its replica.
+/// 5. Every primary has its replica, and the replica its data.
 async fn cluster_creation(lab: &mut Lab<Clusters>) -> Outcome {
     // 1. The command.
     lab.doing("redis-cli --cluster create");
@@ -53,16 +56,31 @@ async fn cluster_creation(lab: &mut Lab<Clusters>) -> Outcome {
     );
 
     // 5. A replica each.
-    let of_each = view.shards().map(|member| {
-        let count = view.replicas_of(&member.id).count();
-        (
-            lab.deployment().named(&member.id).map_or(member.id.clone(), |node| node.id().to_string()),
-            count.to_string(),
-        )
-    });
-    let observed = format!("{} of each primary", alike(of_each.collect()));
-    lab.check("creation.replicas", Judgement::equal("1 of each primary", observed));
+    let linked = lab.wait("the replicas to synchronise", SYNCHRONISED, async || replicas(lab, &view).await);
+    let observed = linked.await.unwrap_or_else(|late| late.last_seen);
+    lab.check("creation.replicas", Judgement::equal("1 of each primary, synchronised", observed));
     Ok(())
+}
+
+/// How many replicas each primary has in a view, once all of them say that they are synchronised.
+async fn replicas(lab: &Lab<Clusters>, view: &View) -> Seen<String> {
+    let called =
+        |name: &str| lab.deployment().named(name).map_or(name.to_owned(), |node| node.id().to_string());
+    let mut of_each = Vec::new();
+    for primary in view.shards() {
+        for replica in view.replicas_of(&primary.id) {
+            let Some(node) = lab.deployment().named(&replica.id) else {
+                return Seen::NotYet(format!("nobody knows {}", replica.id));
+            };
+            match node.info().await.map(|info| info.link_up()) {
+                Ok(Some(true)) => {}
+                Ok(_) => return Seen::NotYet(format!("{} is not synchronised", node.id())),
+                Err(error) => return Seen::NotYet(error.to_string()),
+            }
+        }
+        of_each.push((called(&primary.id), view.replicas_of(&primary.id).count().to_string()));
+    }
+    Seen::Ready(format!("{} of each primary, synchronised", alike(of_each)))
 }
 
 /// The view that all nodes have, once each of them says that the cluster is whole. `redis-cli` does not wait

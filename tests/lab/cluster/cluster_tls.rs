@@ -6,13 +6,16 @@ use failover_lab::{
     cluster::{ClusterClient, Lane, View},
     docker::{Attempt, Node, ping_buses},
 };
-use lab_report::{Slot, judge::Judgement};
+use lab_report::{
+    Slot,
+    judge::{Judgement, Redirection, met},
+};
 
 use super::{
     cluster_acl::{APP, deployment},
     cluster_creation::agreement,
     redirections::begin,
-    seen::outcome,
+    seen::{outcome, redirected_so_far},
 };
 use crate::{
     admission::PATIENCE,
@@ -97,7 +100,7 @@ async fn bus_in_plain(lab: &Lab<Clusters>, nodes: &[Arc<Node>]) -> Result<Judgem
 }
 
 /// How an application fares that knows where a slot was when the slot moves: what its owner says to those who ask it,
-/// and the calls that were not answered.
+/// the calls that were not answered, and what the application itself was told.
 async fn redirected(lab: &Lab<Clusters>, view: &View) -> Result<Judgement, StepError> {
     let cluster = lab.deployment();
     let slot = Slot::of(BEFORE);
@@ -111,17 +114,20 @@ async fn redirected(lab: &Lab<Clusters>, view: &View) -> Result<Judgement, StepE
     let mut failed = call(&app, &["SET", BEFORE, "x"]).await;
     begin(lab, slot, &from, &to).await?;
     let on_its_way = outcome(&at_owner, &["GET", MEANWHILE]).await;
+    let before = redirected_so_far(lab).await?;
     failed.extend(call(&app, &["SET", MEANWHILE, "x"]).await);
     failed.extend(call(&app, &["GET", BEFORE]).await);
     lab.doing("moving the slot");
     cluster.reshard(&[Lane { from, to, slots: vec![slot] }], |_| ()).await?;
-    let arrived = outcome(&at_owner, &["GET", MEANWHILE]).await;
     failed.extend(call(&app, &["GET", BEFORE]).await);
     failed.extend(call(&app, &["GET", MEANWHILE]).await);
+    let told = redirected_so_far(lab).await?.since(before);
+    let arrived = outcome(&at_owner, &["GET", MEANWHILE]).await;
 
-    let told = |fared: &str| format!("told {on_its_way}, then {arrived}; {fared}");
     let fared = if failed.is_empty() { "every call is answered".to_owned() } else { failed.join(", ") };
-    Ok(Judgement::equal("told ASK, then MOVED; every call is answered", told(&fared)))
+    let observed = format!("told {on_its_way}, then {arrived}; {fared}");
+    let judgement = Judgement::equal("told ASK, then MOVED; every call is answered", observed);
+    Ok(met(judgement, told, &[Redirection::Ask, Redirection::Moved]))
 }
 
 /// What is wrong with the answer to a call about a key that is there, or is to be.

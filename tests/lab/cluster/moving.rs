@@ -6,16 +6,17 @@ use failover_lab::{
     Clusters, Lab, StepError,
     cluster::{Lane, Progress, Stage},
     docker::Node,
+    wait::pass,
     writer::{Keys, Writer},
 };
 use lab_report::{
     Slot,
     evidence::{At, Write},
-    judge::{Judgement, loss, none_lost, undisturbed},
+    judge::{Judgement, Redirected, Redirection, Witness, loss, met, none_lost, undisturbed},
 };
 use redis::Pipeline;
 
-use super::seen::at;
+use super::seen::{A_WHILE, a_few_acknowledged, at, redirected_so_far};
 
 /// Something for the slots to have in them: three keys in each, or nearly.
 const FILLED: usize = 50_000;
@@ -23,34 +24,42 @@ const FILLED: usize = 50_000;
 const TELL_EVERY: usize = 512;
 
 /// Writers: one to all slots, and one to a slot of every lane that is to move.
-pub(super) struct Load(Vec<(Keys, Writer)>);
+pub(super) struct Load {
+    writers: Vec<(Keys, Writer)>,
+    /// How often clients had been sent elsewhere when they began.
+    before: Redirected,
+}
 
-/// What one of them wrote.
+/// What they wrote, and how often they were sent elsewhere: nobody else was.
 pub(super) struct Written {
-    keys: Keys,
-    writes: Vec<Write>,
+    by: Vec<(Keys, Vec<Write>)>,
+    redirected: Redirected,
 }
 
 impl Load {
     /// Fills the slots, and begins to write.
     pub(super) async fn begin(lab: &Lab<Clusters>, lanes: &[Lane]) -> Result<Self, StepError> {
         fill(lab).await?;
+        let before = redirected_so_far(lab).await?;
         lab.doing("writing to all slots, and to one of every lane");
         let client = lab.deployment().client().await?;
         let of_lanes = lanes.iter().map(|lane| Keys::tagged(&tag_in(&lane.slots)));
         let writers = [Keys::default()].into_iter().chain(of_lanes).enumerate().map(|(number, keys)| {
             (keys.clone(), Writer::start_at(client.clone(), lab.recorder(), keys, number == 0))
         });
-        Ok(Self(writers.collect()))
+        let writers = writers.collect();
+        a_few_acknowledged(lab).await?;
+        Ok(Self { writers, before })
     }
 
-    /// Stops to write.
-    pub(super) async fn end(self) -> Vec<Written> {
-        let mut written = Vec::new();
-        for (keys, writer) in self.0 {
-            written.push(Written { keys, writes: writer.stop().await });
+    /// Stops to write, after a while.
+    pub(super) async fn end(self, lab: &Lab<Clusters>) -> Result<Written, StepError> {
+        pass(A_WHILE).await;
+        let mut by = Vec::new();
+        for (keys, writer) in self.writers {
+            by.push((keys, writer.stop().await));
         }
-        written
+        Ok(Written { by, redirected: redirected_so_far(lab).await?.since(self.before) })
     }
 }
 
@@ -76,8 +85,9 @@ pub(super) fn tag_in(slots: &[Slot]) -> String {
     tags.find(|tag| slots.contains(&Slot::of(tag))).expect("some number is in every slot")
 }
 
-/// Moves slots under the load, and says how far it is. It began at the instant that is returned.
-pub(super) async fn shift(lab: &mut Lab<Clusters>, lanes: &[Lane]) -> Result<At, StepError> {
+/// Moves slots under the load, and says how far it is. It lasted from one of the instants that are returned to the
+/// other.
+pub(super) async fn shift(lab: &mut Lab<Clusters>, lanes: &[Lane]) -> Result<(At, At), StepError> {
     let began = lab.recorder().now();
     let tell = |stage| match stage {
         Stage::Moved(Progress { slot, moved, of }) if moved % TELL_EVERY == 0 || moved == of => {
@@ -86,36 +96,38 @@ pub(super) async fn shift(lab: &mut Lab<Clusters>, lanes: &[Lane]) -> Result<At,
         Stage::Moved(_) | Stage::SomeKeysMoved => {}
     };
     lab.deployment().reshard(lanes, tell).await?;
-    let took = lab.recorder().now().since(began);
+    let ended = lab.recorder().now();
     let slots: usize = lanes.iter().map(|lane| lane.slots.len()).sum();
     let note = format!("{slots} slots, under load");
-    lab.measure("slots moved in", took.as_secs_f64() * 1000.0, "ms", &note);
-    Ok(began)
+    lab.measure("slots moved in", ended.since(began).as_secs_f64() * 1000.0, "ms", &note);
+    Ok((began, ended))
 }
 
-/// Of the requests since slots began to move, none failed.
-pub(super) fn none_failed(lab: &mut Lab<Clusters>, written: &[Written], since: At) -> Judgement {
-    let later = |written: &Written| -> Vec<Write> {
-        written.writes.iter().filter(|write| write.done >= since).cloned().collect()
-    };
-    let writes: Vec<Vec<Write>> = written.iter().map(later).collect();
-    if let Some(slowest) = writes.iter().flatten().map(Write::latency).max() {
+/// Of the requests since slots began to move, none failed, though some went to who had no longer what they were for.
+///
+/// How long a request may take is nobody's promise: a node that sends keys away answers nobody else meanwhile, and by
+/// no clock. So the slowest one is a figure.
+pub(super) fn none_failed(lab: &mut Lab<Clusters>, written: &Written, (from, until): (At, At)) -> Judgement {
+    let writes = written.by.iter().flat_map(|(_, writes)| writes);
+    if let Some(slowest) = writes.filter(|write| write.done >= from).map(Write::latency).max() {
         let note = "from its intended time, since slots began to move";
         lab.measure("slowest write", slowest.as_secs_f64() * 1000.0, "ms", note);
     }
-    undisturbed("every request is acknowledged", &writes)
+    // Whether anybody asks for a key in the moment in which its slot is open is chance, and no claim.
+    let witnesses = written.by.iter().map(|(_, writes)| Witness { writes, from, until });
+    met(undisturbed("every request is acknowledged", witnesses), written.redirected, &[Redirection::Moved])
 }
 
 /// Whether all that was acknowledged is there, and what the slots were filled with. `nodes` are the cluster.
 pub(super) async fn all_kept(
     lab: &Lab<Clusters>,
-    written: &[Written],
+    written: &Written,
     nodes: &[Arc<Node>],
 ) -> Result<Judgement, StepError> {
     lab.doing("reading everything back");
     let client = lab.deployment().client_by(nodes).await?;
     let mut losses = Vec::new();
-    for Written { keys, writes } in written {
+    for (keys, writes) in &written.by {
         losses.push(loss(writes, &keys.found_by(&client, writes).await?));
     }
     losses.push(loss_of_filling(lab, nodes).await?);

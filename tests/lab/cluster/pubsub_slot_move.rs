@@ -8,7 +8,7 @@ use failover_lab::{
     writer::KEYS,
 };
 use lab_report::{
-    evidence::End,
+    evidence::{At, End, Traffic},
     judge::{Cause, Upheaval, all_acknowledged, at_most_once, complete, lost_only_while_away, renewed},
 };
 
@@ -51,6 +51,7 @@ async fn pubsub_slot_move(lab: &mut Lab<Clusters>) -> Outcome {
     // 3. Publishers.
     let acknowledged = "every message is acknowledged";
     lab.check("slotmove.published", all_acknowledged(acknowledged, &moving.published));
+    slowest(lab, &moving, upheaval.from);
 
     // 4. How soon.
     let took = renewed(&moving.listened, upheaval.from, &[End::Told]);
@@ -120,6 +121,16 @@ async fn shift(
         in_effect: lab.recorder().now(),
         passing_on: clocks(lab).scheduling,
     })
+}
+
+/// Puts on record for how long a message waited to be acknowledged at most. By what clock, nothing says.
+fn slowest(lab: &mut Lab<Clusters>, moving: &Traffic, from: At) {
+    let messages = moving.published.iter().flat_map(|published| &published.messages);
+    let waited = messages.filter(|message| message.answered >= from);
+    if let Some(slowest) = waited.map(|message| message.answered.since(message.asked)).max() {
+        let note = "on the channel whose slot moves, since it began to";
+        lab.measure("slowest message", slowest.as_secs_f64() * 1000.0, "ms", note);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,16 +1,32 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use failover_lab::{Clusters, Lab, StepError, cluster, docker::Node};
-use lab_report::{Slot, judge::Judgement};
+use failover_lab::{Clusters, Lab, StepError, cluster, cluster::ClusterClient, docker::Node, wait::Seen};
+use lab_report::{
+    Slot,
+    judge::{Judgement, Redirected, Redirection, met},
+};
+use redis::RedisError;
+use tokio::task::JoinHandle;
 
-use super::seen::{answer, at};
+use super::{
+    seen::{answer, at, redirected_so_far},
+    slot_failover::STAGE,
+};
 use crate::step::{Outcome, alike, step};
 
-step!("cluster", "redirections", cluster(3).replicas(1), redirections);
+step!("cluster", "redirections", deployment(), redirections);
 
 /// Two keys of one slot: one goes, one stays.
 const GOES: &str = "{foo}:goes";
 const STAYS: &str = "{foo}:stays";
+
+/// A client that is told to try again does so after 1.28 s, at the soonest (the `redis` crate's, 1.8.1): with no more
+/// patience than others have it could do so once, and a busy machine may not have moved the slot by then.
+fn deployment() -> Clusters {
+    let mut topology = cluster(3).replicas(1);
+    topology.application.patience = Duration::from_secs(10);
+    topology
+}
 
 /// A node that is asked for what another has says who has it.
 ///
@@ -18,7 +34,8 @@ const STAYS: &str = "{foo}:stays";
 /// 2. While a slot is on its way, `ASK` for a key that has left; whoever gets it serves it after `ASKING` and
 ///    not without.
 /// 3. `TRYAGAIN` for two keys of which only one has left.
-/// 4. A cluster-aware client reads and writes all the while, and after the slot has arrived, and sees no error.
+/// 4. A cluster-aware client reads and writes all the while, one key and both, and after the slot has arrived. It is
+///    told each of the three, and its caller sees none of them.
 async fn redirections(lab: &mut Lab<Clusters>) -> Outcome {
     let slot = Slot::of("foo");
     let source = Arc::clone(lab.deployment().first_owner(slot));
@@ -62,28 +79,68 @@ async fn redirections(lab: &mut Lab<Clusters>) -> Outcome {
     lab.check("redirect.tryagain", Judgement::equal("TRYAGAIN", code).evidence(half));
 
     // 4. A client that knows what to do.
+    let followed = followed(lab, &client, slot, (&source, &target)).await?;
+    lab.check("redirect.client", followed);
+    Ok(())
+}
+
+/// How a client fares while the rest of the slot moves, and after that. Nobody else is sent elsewhere meanwhile.
+async fn followed(
+    lab: &Lab<Clusters>,
+    client: &ClusterClient,
+    slot: Slot,
+    (source, target): (&Node, &Node),
+) -> Result<Judgement, StepError> {
+    let before = redirected_so_far(lab).await?;
     let mut seen = Vec::new();
     for key in [GOES, STAYS] {
-        seen.push(format!("{key}: {}", outcome(client.ask::<String>(&["GET", key]).await)));
-        seen.push(format!("{key}: {}", outcome(client.ask::<String>(&["SET", key, "3"]).await)));
+        seen.push(format!("{key}: {}", outcome(client.ask(&["GET", key]).await)));
+        seen.push(format!("{key}: {}", outcome(client.ask(&["SET", key, "3"]).await)));
     }
-    finish(lab, slot, &source, &target).await?;
+    let both = write_both(lab, client, before).await;
+    finish(lab, slot, source, target).await?;
+    seen.push(format!("both: {}", outcome(both.await?)));
     for key in [GOES, STAYS] {
-        seen.push(format!("{key}: {}", outcome(client.ask::<String>(&["GET", key]).await)));
+        seen.push(format!("{key}: {}", outcome(client.ask(&["GET", key]).await)));
     }
     let expected = [
         format!("{GOES}: 1"),
         format!("{GOES}: OK"),
         format!("{STAYS}: 2"),
         format!("{STAYS}: OK"),
-        format!("{GOES}: 3"),
-        format!("{STAYS}: 3"),
+        "both: OK".to_owned(),
+        format!("{GOES}: 4"),
+        format!("{STAYS}: 4"),
     ];
-    lab.check("redirect.client", Judgement::equal(expected.join(", "), seen.join(", ")));
-    Ok(())
+    let told = redirected_so_far(lab).await?.since(before);
+    let all = [Redirection::Moved, Redirection::Ask, Redirection::TryAgain];
+    Ok(met(Judgement::equal(expected.join(", "), seen.join(", ")), told, &all))
 }
 
-fn outcome(result: Result<String, redis::RedisError>) -> String {
+/// Begins to write both keys at once, which nobody can take until both are in one place. Returns when a client was told
+/// so since `before`, or the writing is over.
+async fn write_both(
+    lab: &Lab<Clusters>,
+    client: &ClusterClient,
+    before: Redirected,
+) -> JoinHandle<Result<String, RedisError>> {
+    let client = client.clone();
+    let writing = tokio::spawn(async move { client.ask::<String>(&["MSET", GOES, "4", STAYS, "4"]).await });
+    let told = lab.wait("the client to be told TRYAGAIN", STAGE, async || {
+        let so_far = redirected_so_far(lab).await;
+        match so_far {
+            Ok(now) if now.since(before).try_again > 0 => Seen::Ready(()),
+            _ if writing.is_finished() => Seen::Ready(()),
+            Ok(_) => Seen::NotYet("it was not".to_owned()),
+            Err(error) => Seen::NotYet(error.to_string()),
+        }
+    });
+    // Whether it ever was is for the checker to say.
+    let _ = told.await;
+    writing
+}
+
+fn outcome(result: Result<String, RedisError>) -> String {
     result.unwrap_or_else(|error| error.to_string())
 }
 

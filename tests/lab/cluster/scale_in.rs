@@ -25,13 +25,13 @@ async fn scale_in(lab: &mut Lab<Clusters>) -> Outcome {
     let load = Load::begin(lab, &lanes).await?;
 
     // 2. The slots.
-    let began = shift(lab, &lanes).await?;
+    let moved = shift(lab, &lanes).await?;
 
     // 3. Forgotten.
     lab.doing("all others forget its nodes");
     lab.deployment().forget(&gone, &rest).await?;
     // They send clients on until the last of them knows better.
-    let written = load.end().await;
+    let written = load.end(lab).await?;
     let reset = lab.deployment().reset(&gone).await;
     let three = "three shards of six nodes, in every view";
     let observed = match lab.deployment().stands_of(&rest).await {
@@ -48,7 +48,7 @@ async fn scale_in(lab: &mut Lab<Clusters>) -> Outcome {
     lab.check("scalein.for-good", Judgement::equal(ALONE, alone).evidence(evidence));
 
     // 5. The load's end.
-    let undisturbed = none_failed(lab, &written, began);
+    let undisturbed = none_failed(lab, &written, moved);
     lab.check("scalein.undisturbed", undisturbed);
     let kept = all_kept(lab, &written, &rest).await?;
     lab.check("scalein.kept", kept);

@@ -31,11 +31,11 @@ async fn scale_out(lab: &mut Lab<Clusters>) -> Outcome {
     // 2. Who joins, and what moves.
     let four = "four shards of eight nodes, in every view";
     if let Err(why) = join(lab, &there, primary, replica).await {
-        load.end().await;
+        load.end(lab).await?;
         lab.check("scaleout.shards", Judgement::equal(four, why.to_string()));
         return Ok(());
     }
-    let began = shift(lab, &lanes).await?;
+    let moved = shift(lab, &lanes).await?;
 
     // 3. One view.
     let observed = match lab.deployment().stands_of(&all).await {
@@ -43,13 +43,13 @@ async fn scale_out(lab: &mut Lab<Clusters>) -> Outcome {
         Err(late) => late.last_seen,
     };
     let agreed = lab.check("scaleout.shards", Judgement::equal(four, observed));
-    let written = load.end().await;
+    let written = load.end(lab).await?;
     if !agreed {
         return Ok(());
     }
 
     // 4. The load's end.
-    let undisturbed = none_failed(lab, &written, began);
+    let undisturbed = none_failed(lab, &written, moved);
     lab.check("scaleout.undisturbed", undisturbed);
     let kept = all_kept(lab, &written, &all).await?;
     lab.check("scaleout.kept", kept);

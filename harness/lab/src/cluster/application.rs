@@ -1,9 +1,6 @@
 //! A client of a cluster, as an application has one: the `redis` crate's, which follows redirections.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use redis::{
     Cmd, FromRedisValue, RedisError,
@@ -16,9 +13,6 @@ use crate::{
     docker::{Access, Node},
     topology::clusters::Application,
 };
-
-/// An operation is given up after this, redirections and second attempts included.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connections to a cluster: to whichever of its nodes have what is asked for.
 ///
@@ -57,9 +51,9 @@ impl ClusterClient {
         let client = builder
             .node_address_map(map.collect())
             .retries(application.retries)
-            .overall_response_timeout(Some(PATIENCE))
-            .response_timeout(PATIENCE)
-            .connection_timeout(PATIENCE)
+            .overall_response_timeout(Some(application.patience))
+            .response_timeout(application.patience)
+            .connection_timeout(application.patience)
             .build()?;
         let idle = Arc::new(Mutex::new(vec![client.get_async_connection().await?]));
         Ok(Self { client: Arc::new(client), idle, places: Arc::new(Semaphore::new(application.at_once)) })

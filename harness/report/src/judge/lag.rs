@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Judgement, seconds};
+use crate::verdict::Verdict;
 
 /// How long marks took from their acknowledgement to the first read that saw them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,6 +15,28 @@ pub struct Lags {
     pub at_primary: Vec<Duration>,
     /// Marks that no read at the replica ever saw: they count as over any limit.
     pub missing: usize,
+}
+
+/// What a primary carried out of a load, by its own count, while the lag of its replicas was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// Commands of the load.
+    pub commands: u64,
+    /// For how long.
+    pub length: Duration,
+}
+
+/// [`lag_within`] under a load of `rate` commands a second at every primary. Where one of them carried out less than
+/// half of that, a short lag says nothing of a load, and the claim is *unknown*; a lag that is too long is too long.
+pub fn lag_under_load(limit: Duration, rate: f64, replicas: &[Lags], primaries: &[Loaded]) -> Judgement {
+    let judged = lag_within(limit, replicas);
+    let least = primaries.iter().map(Loaded::rate).min_by(f64::total_cmp).unwrap_or_default();
+    let told =
+        format!("the load came to {least:.0} of {rate:.0} commands a second at the least busy primary");
+    match judged.verdict {
+        Verdict::Pass if least * 2.0 < rate => Judgement::unknown(judged.expected, told),
+        _ => judged.evidence(told),
+    }
 }
 
 /// The 99th percentile of the lag is under `limit` at every replica.
@@ -55,6 +78,12 @@ pub fn lag_within(limit: Duration, replicas: &[Lags]) -> Judgement {
         .evidence("± is the p99 of the same marks at the primary, which has no lag")
 }
 
+impl Loaded {
+    fn rate(&self) -> f64 {
+        self.commands as f64 / self.length.as_secs_f64().max(f64::EPSILON)
+    }
+}
+
 impl Lags {
     fn total(&self) -> usize {
         self.at_replica.len() + self.missing
@@ -77,7 +106,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::verdict::Verdict;
 
     const LIMIT: Duration = Duration::from_millis(100);
 
@@ -130,6 +158,20 @@ mod tests {
     fn the_slowest_replica_decides() {
         let (quick, slow) = ([Duration::from_millis(1); 100], [Duration::from_millis(300); 100]);
         assert_eq!(lag_within(LIMIT, &[lags(&quick, 0), lags(&slow, 0)]).verdict, Verdict::Fail);
+    }
+
+    #[rstest]
+    #[case::at_its_rate(&[10_000, 10_400], 1, Verdict::Pass)]
+    #[case::at_half_of_it(&[5_000], 1, Verdict::Pass)]
+    #[case::below_that_at_one(&[10_000, 4_990], 1, Verdict::Unknown)]
+    #[case::without_any(&[0], 1, Verdict::Unknown)]
+    #[case::that_nobody_counted(&[], 1, Verdict::Unknown)]
+    #[case::too_long_though_there_was_little(&[0], 300, Verdict::Fail)]
+    fn a_lag_under_load_needs_one(#[case] carried: &[u64], #[case] lag: u64, #[case] verdict: Verdict) {
+        let measured = lags(&[Duration::from_millis(lag); 100], 0);
+        let loaded = |commands: &u64| Loaded { commands: *commands, length: Duration::from_secs(2) };
+        let primaries: Vec<Loaded> = carried.iter().map(loaded).collect();
+        assert_eq!(lag_under_load(LIMIT, 5_000.0, &[measured], &primaries).verdict, verdict);
     }
 
     #[test]

@@ -230,6 +230,24 @@ pub fn all_acknowledged(expected: &str, published: &[Published]) -> Judgement {
     })
 }
 
+/// Every message was acknowledged; and while it mattered, between the two instants, not to nobody. Unknown if whoever
+/// had them then passed none on to anybody.
+pub fn all_passed_on(expected: &str, published: &[Published], (from, until): (At, At)) -> Judgement {
+    let of_then = |message: &&Publish| message.asked >= from && message.answered <= until;
+    let then: Vec<&Publish> =
+        published.iter().flat_map(|published| &published.messages).filter(of_then).collect();
+    let passed_on = then.iter().filter(|message| message.receivers.is_some_and(|heard| heard > 0)).count();
+    let judgement = all_acknowledged(expected, published)
+        .evidence(format!("{passed_on} of {} were passed on to a subscriber while it mattered", then.len()));
+    match (judgement.verdict, passed_on) {
+        (Verdict::Pass, 0) => {
+            let observed = "nobody was subscribed where they were published".to_owned();
+            Judgement { verdict: Verdict::Unknown, observed, ..judgement }
+        }
+        _ => judgement,
+    }
+}
+
 /// Every message was acknowledged, and arrived at every subscriber: nothing is any of their business. Unknown if
 /// there was a publisher of whom nothing was due.
 pub fn complete(expected: &str, traffic: &[Traffic]) -> Judgement {

@@ -163,10 +163,11 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::judge::ElectionDelay;
 
     const CLOCKS: ClusterClocks = ClusterClocks {
         node_timeout: Duration::from_secs(2),
-        election_delay: Duration::from_millis(500),
+        election_delay: ElectionDelay::Fixed,
         observe_every: Duration::ZERO,
         scheduling: Duration::ZERO,
     };

@@ -10,11 +10,14 @@ mod clients;
 mod durability;
 mod election;
 mod failover;
+mod inheritance;
 mod lag;
 mod loss;
 mod messages;
 mod metrics;
 mod minority;
+mod redirections;
+mod requests;
 mod scaling;
 mod secrets;
 mod slots;
@@ -32,19 +35,23 @@ pub use clients::{ClientClocks, Cost, Counted, round_trips};
 pub use durability::{Sync, brought_back};
 pub use election::{Election, SentinelClocks};
 pub use failover::{Clocks, Failover};
-pub use lag::{Lags, lag_within};
-pub use loss::{Loss, loss, loss_reach};
+pub use inheritance::{Inheritance, Sent};
+pub use lag::{Lags, Loaded, lag_under_load, lag_within};
+pub use loss::{Held, Loss, Toll, last_instant, loss};
 pub use messages::{
-    Account, Cause, Gap, Upheaval, all_acknowledged, at_most_once, complete, lost_only_while_away,
+    Account, Cause, Gap, Upheaval, all_acknowledged, all_passed_on, at_most_once, complete,
+    lost_only_while_away,
 };
 pub use metrics::{Sampling, Window, dip, lag_returns, recorded, recovery};
 pub use minority::CutOff;
+pub use redirections::{Redirected, Redirection, met};
+pub use requests::{Witness, none_acknowledged, undisturbed};
 pub use scaling::{balanced, none_lost};
 pub use secrets::{Page, kept};
-pub use slots::{ClusterClocks, SlotFailover, none_acknowledged, undisturbed};
+pub use slots::{ClusterClocks, ElectionDelay, SlotFailover};
 pub use subscriptions::{Habits, Notice, renewed};
 pub use syncs::{served, told};
-pub use throughput::{Carried, Served, carries};
+pub use throughput::{Carried, Served, answered, carries};
 pub use vacancy::nobody_promoted;
 
 use crate::{evidence::At, report::Bound, verdict::Verdict};

@@ -125,7 +125,11 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{evidence::Subscription, judge::Cause, verdict::Verdict};
+    use crate::{
+        evidence::Subscription,
+        judge::{Cause, ElectionDelay},
+        verdict::Verdict,
+    };
 
     const HABITS: Habits = Habits {
         ping: Duration::from_millis(250),
@@ -134,7 +138,7 @@ mod tests {
     };
     const CLOCKS: ClusterClocks = ClusterClocks {
         node_timeout: Duration::from_secs(2),
-        election_delay: Duration::from_millis(500),
+        election_delay: ElectionDelay::Fixed,
         observe_every: Duration::ZERO,
         scheduling: Duration::ZERO,
     };

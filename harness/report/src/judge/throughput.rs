@@ -16,6 +16,8 @@ pub struct Carried {
     pub took: Duration,
     /// By whom it was carried.
     pub by: Vec<Served>,
+    /// An answer that was an error, if there was one: `MOVED`. A connection that saw one has sent no more.
+    pub error: Option<String>,
 }
 
 /// One server's part of it.
@@ -23,8 +25,14 @@ pub struct Carried {
 pub struct Served {
     /// Which server.
     pub node: NodeId,
-    /// Commands that it has counted.
+    /// Commands that it was sent.
+    pub sent: u64,
+    /// Commands that it has counted as carried out.
     pub commands: u64,
+    /// Commands that it has counted as refused.
+    pub refused: u64,
+    /// Errors that it has counted which say that a slot is elsewhere.
+    pub moved: u64,
     /// What its main thread, which carries commands out, used of a processor.
     pub used: Duration,
 }
@@ -45,6 +53,34 @@ impl Carried {
     }
 }
 
+impl Served {
+    fn as_sent(&self) -> bool {
+        self.commands == self.sent && self.refused == 0
+    }
+
+    fn told(&self) -> String {
+        let Self { node, sent, commands, refused, moved, .. } = self;
+        format!("{node}: {commands} of {sent} commands carried out, {refused} refused, {moved} MOVED")
+    }
+}
+
+/// Every command of these loads was carried out by the server that it was sent to, by that server's own count: none
+/// more, and none less. And no answer was an error.
+pub fn answered(loads: &[&Carried]) -> Judgement {
+    let expected = "every command is carried out where it was sent";
+    let servers = || loads.iter().flat_map(|load| &load.by);
+    if servers().all(|server| server.sent == 0) {
+        return Judgement::unknown(expected, "nothing was sent");
+    }
+    let uneven = servers().filter(|server| !server.as_sent()).map(Served::told);
+    let errors =
+        loads.iter().filter_map(|load| load.error.as_ref()).map(|error| format!("the answer {error}"));
+    let wrong: Vec<String> = uneven.chain(errors).collect();
+    let observed = if wrong.is_empty() { expected.to_owned() } else { wrong.join("; ") };
+    let judged = Judgement::equal(expected, observed);
+    servers().map(Served::told).fold(judged, Judgement::evidence)
+}
+
 /// With a processor to each of its servers a cluster carries `promised` commands a second. What this machine made
 /// of it, and of a single server with the same load, is told beside that.
 pub fn carries(promised: u32, cluster: &Carried, single: &Carried) -> Judgement {
@@ -62,7 +98,7 @@ pub fn carries(promised: u32, cluster: &Carried, single: &Carried) -> Judgement 
     );
     let judged = Judgement::of(capacity >= promised.into(), expected, observed);
     let ms = |length: Duration| length.as_secs_f64() * 1000.0;
-    let told = |judged: Judgement, Served { node, commands, used }: &Served| {
+    let told = |judged: Judgement, Served { node, commands, used, .. }: &Served| {
         judged.evidence(format!("{node}: {commands} commands, {:.0} ms of a processor", ms(*used)))
     };
     cluster.by.iter().chain(&single.by).fold(judged, told)
@@ -96,8 +132,38 @@ mod tests {
     /// Servers that carried a hundred thousand commands each, and what they used for it.
     fn carried(took: u64, used: &[u64]) -> Carried {
         let ms = Duration::from_millis;
-        let served = |used: &u64| Served { node: "a".into(), commands: 100_000, used: ms(*used) };
-        Carried { took: ms(took), by: used.iter().map(served).collect() }
+        let served = |used: &u64| Served { used: ms(*used), ..counted(100_000, 100_000, 0) };
+        Carried { took: ms(took), by: used.iter().map(served).collect(), error: None }
+    }
+
+    fn counted(sent: u64, commands: u64, refused: u64) -> Served {
+        Served { node: "a".into(), sent, commands, refused, moved: refused, used: Duration::ZERO }
+    }
+
+    #[rstest]
+    #[case::as_sent(&[(100, 100, 0), (50, 50, 0), (0, 0, 0)], None, Verdict::Pass)]
+    #[case::elsewhere(&[(100, 60, 40), (50, 50, 0)], None, Verdict::Fail)]
+    #[case::some_never_arrived(&[(100, 99, 0)], None, Verdict::Fail)]
+    #[case::by_somebody_else_as_well(&[(100, 101, 0)], None, Verdict::Fail)]
+    #[case::refused_and_sent_again(&[(100, 100, 1)], None, Verdict::Fail)]
+    #[case::carried_out_in_vain(&[(100, 100, 0)], Some("ERR"), Verdict::Fail)]
+    #[case::nothing_sent(&[(0, 0, 0)], None, Verdict::Unknown)]
+    #[case::nobody(&[], None, Verdict::Unknown)]
+    fn servers_count_what_they_were_sent(
+        #[case] servers: &[(u64, u64, u64)],
+        #[case] error: Option<&str>,
+        #[case] verdict: Verdict,
+    ) {
+        let by = servers.iter().map(|&(sent, commands, refused)| counted(sent, commands, refused)).collect();
+        let load = Carried { by, error: error.map(str::to_owned), ..Carried::default() };
+        assert_eq!(answered(&[&load]).verdict, verdict);
+    }
+
+    #[test]
+    fn who_was_sent_what_belongs_elsewhere_is_named() {
+        let load = Carried { by: vec![counted(100, 60, 40)], ..Carried::default() };
+        let judged = answered(&[&Carried::default(), &load]);
+        assert_eq!(judged.observed, "a: 60 of 100 commands carried out, 40 refused, 40 MOVED");
     }
 
     #[rstest]

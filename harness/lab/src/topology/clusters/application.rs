@@ -21,8 +21,13 @@ pub struct Application {
     pub apart: [String; 2],
     /// A key that a script reads without having been given it.
     pub undeclared: String,
+    /// The first line of a script that says what it is written in, and what it may do.
+    pub shebang: String,
     /// Its client follows a redirection this many times, and tries again as often.
     pub retries: u32,
+    /// Its client gives an operation up after this, redirections and second attempts included.
+    #[serde(with = "humantime_serde")]
+    pub patience: Duration,
     /// Its client has this many operations under way at once; others wait for one of them to end.
     ///
     /// With no limit the `redis` crate's client (1.8.1) can stop for good while slots move: it begins to draw its
@@ -113,7 +118,9 @@ impl Default for Application {
             apart: pair(["b", "f"]),
             // In slot 7365: of the second shard.
             undeclared: "c".to_owned(),
+            shebang: "#!lua".to_owned(),
             retries: 16,
+            patience: Duration::from_secs(2),
             at_once: 16,
             listening: Listening::default(),
             load: Load::default(),

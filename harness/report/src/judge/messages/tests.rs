@@ -202,6 +202,24 @@ fn a_message_that_is_not_acknowledged_is_a_disturbance() {
     assert_eq!(all_acknowledged("all", &[]).verdict, Verdict::Unknown);
 }
 
+/// Ten messages, one every 10 ms, of which these were passed on; what matters are those from 20 to 50 ms.
+#[rstest]
+#[case::all(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], Verdict::Pass)]
+#[case::one_of_those_that_matter(&[3], Verdict::Pass)]
+#[case::the_first_of_them(&[2], Verdict::Pass)]
+#[case::only_before_and_after(&[0, 1, 5, 6, 7, 8, 9], Verdict::Unknown)]
+#[case::none(&[], Verdict::Unknown)]
+fn what_nobody_was_there_to_hear_proves_nothing(#[case] heard: &[u64], #[case] verdict: Verdict) {
+    let mut of_one = ten();
+    for message in &mut of_one.messages {
+        message.receivers = Some(u64::from(heard.contains(&message.sequence)));
+    }
+    let mut published = [of_one];
+    assert_eq!(all_passed_on("all", &published, (at(20), at(50))).verdict, verdict);
+    published[0].messages[9] = message(9, Outcome::Failed);
+    assert_eq!(all_passed_on("all", &published, (at(20), at(50))).verdict, Verdict::Fail);
+}
+
 #[rstest]
 #[case::nobody_was_away(&[], Verdict::Unknown)]
 #[case::the_lost_node(&[("lost", 1030, End::Broken)], Verdict::Pass)]
