@@ -192,7 +192,7 @@ mod cluster {
     pub(crate) mod redirections;
     /// A primary that has lost its replicas gets one from a shard with two.
     pub(crate) mod replica_migration;
-    /// A primary that was replaced returns while its successor is frozen, and does not take its slots back.
+    /// A primary that was replaced returns while its successor is out of sight, and does not take its slots back.
     pub(crate) mod returns_during_outage;
     /// One shard of four gives its slots to the others under load, and leaves.
     pub(crate) mod scale_in;

@@ -8,7 +8,7 @@ step!("q5", "replication-group", replicated(2), replication_group);
 /// What is said of a node with which all is well.
 const AVAILABLE: &str = "available";
 /// What a node's container says of its zone.
-const ZONE_LABEL: &str = "failover-lab.zone";
+pub(crate) const ZONE_LABEL: &str = "failover-lab.zone";
 
 /// A primary and two replicas come up as one group.
 ///
