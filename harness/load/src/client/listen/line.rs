@@ -30,6 +30,9 @@ use crate::{
     target::{Endpoint, Login, Place, Target},
 };
 
+/// How often a first connection is made anew: as the `redis` crate's manager does (`DEFAULT_NUMBER_OF_CONNECTION_RETRIES`).
+const RETRIES: u32 = 6;
+
 struct Line {
     way: Way,
     profile: Profile,
@@ -74,7 +77,7 @@ pub(super) async fn listen(
     };
     let channels = channels.all.iter().map(|(name, _)| name.clone()).collect();
     let line = Line { way, profile: profile.clone(), channels, ear: ear.clone() };
-    let first = line.subscribe().await?;
+    let first = line.first().await?;
     let mut besides = JoinSet::new();
     besides.spawn(line.go_on(first));
     Ok((Box::new(()), besides))
@@ -109,6 +112,22 @@ impl Line {
                 }
             }
             connection = self.subscribe().await.ok();
+        }
+    }
+
+    /// The first connection. Whoever cannot be reached is an error; one that was made, and closed again as it subscribed,
+    /// is made anew, as any later one is.
+    async fn first(&self) -> Result<PubSub, RedisError> {
+        let mut tried = 0;
+        loop {
+            match self.subscribe().await {
+                Err(error) if ended(&error) && tried < RETRIES => {
+                    self.ear.tried();
+                    pass(pause(&self.profile, tried)).await;
+                    tried += 1;
+                }
+                answer => return answer,
+            }
         }
     }
 
@@ -173,6 +192,11 @@ impl Line {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Whether there was a connection, which ended.
+fn ended(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 /// Without a limit it waits for as long as the other side, or the kernel, does.
