@@ -22,6 +22,8 @@ use super::seen::{A_WHILE, a_few_acknowledged, at, redirected_so_far};
 const FILLED: usize = 50_000;
 /// Often enough for whoever watches.
 const TELL_EVERY: usize = 512;
+/// A node that sends keys away answers nobody meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writers: one to all slots, and one to a slot of every lane that is to move.
 pub(super) struct Load {
@@ -95,12 +97,23 @@ pub(super) async fn shift(lab: &mut Lab<Clusters>, lanes: &[Lane]) -> Result<(At
         }
         Stage::Moved(_) | Stage::SomeKeysMoved => {}
     };
+    log_from(lab, "warning").await?;
     lab.deployment().reshard(lanes, tell).await?;
     let ended = lab.recorder().now();
+    log_from(lab, "notice").await?;
     let slots: usize = lanes.iter().map(|lane| lane.slots.len()).sum();
     let note = format!("{slots} slots, under load");
     lab.measure("slots moved in", ended.since(began).as_secs_f64() * 1000.0, "ms", &note);
     Ok((began, ended))
+}
+
+/// What nodes tell their logs. Valkey tells it of every change of every slot: thousands of lines a node, which cost the
+/// container engine more than the moves do, and push everything else out of what is kept.
+async fn log_from(lab: &Lab<Clusters>, level: &str) -> Result<(), StepError> {
+    for node in lab.deployment().members() {
+        node.ask_within::<()>(&["CONFIG", "SET", "loglevel", level], PATIENCE).await?;
+    }
+    Ok(())
 }
 
 /// Of the requests since slots began to move, none failed, though some went to who had no longer what they were for.

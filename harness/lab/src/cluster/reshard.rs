@@ -5,7 +5,8 @@
 //! there is always a node that answers, and one that the others can send a client to.
 //!
 //! What makes it quick is that nothing waits for one slot: many are open at once, and every stage of all of them
-//! is one round trip. A node also writes `nodes.conf` once for all that it reads in one go.
+//! is one round trip. A node also writes `nodes.conf` once for all that it reads in one go. All lanes are in the same
+//! stage: a node that sends keys answers nobody until the other one has them, and that one would be writing files.
 
 use std::{
     cell::Cell,
@@ -16,7 +17,8 @@ use std::{
 
 use futures_util::future::try_join_all;
 use lab_report::Slot;
-use redis::Pipeline;
+use redis::{Pipeline, RedisResult};
+use tokio::time::Instant;
 
 use super::{ClusterGroup, View, Way};
 use crate::{
@@ -84,9 +86,20 @@ impl ClusterGroup {
                 progress(Stage::Moved(Progress { slot, moved: moved.get(), of }));
             }
         };
-        let moves =
-            lanes.iter().map(async |lane| Mover::of(self, lane).await?.run(&lane.slots, &stage).await);
-        try_join_all(moves).await.map(drop)
+        let movers = try_join_all(lanes.iter().map(|lane| Mover::of(self, lane))).await?;
+        let mut shares: Vec<_> = lanes.iter().map(|lane| lane.slots.chunks(OPEN)).collect();
+        loop {
+            let open: Vec<(&Mover<'_>, &[Slot])> = (movers.iter().zip(&mut shares))
+                .filter_map(|(mover, share)| Some((mover, share.next()?)))
+                .collect();
+            if open.is_empty() {
+                return Ok(());
+            }
+            try_join_all(open.iter().map(|(mover, slots)| mover.open(slots))).await?;
+            try_join_all(open.iter().map(|(mover, slots)| mover.empty(slots, || stage(None)))).await?;
+            try_join_all(open.iter().map(|(mover, slots)| mover.close(slots))).await?;
+            open.iter().flat_map(|(_, slots)| *slots).for_each(|slot| stage(Some(*slot)));
+        }
     }
 
     /// The slots that any of `nodes` takes to be on their way, to it or from it, as moves that finish that way.
@@ -163,16 +176,6 @@ impl<'a> Mover<'a> {
         let others =
             others.filter_map(|member| cluster.named(&member.id)).map(|node| Tellers::of(node)).collect();
         Ok(Self { from, to, others })
-    }
-
-    async fn run(&self, slots: &[Slot], stage: &impl Fn(Option<Slot>)) -> Result<(), StepError> {
-        for open in slots.chunks(OPEN) {
-            self.open(open).await?;
-            self.empty(open, || stage(None)).await?;
-            self.close(open).await?;
-            open.iter().for_each(|slot| stage(Some(*slot)));
-        }
-        Ok(())
     }
 
     /// The destination first: it has to let in whom the source sends.
@@ -254,13 +257,33 @@ impl Tellers {
     ) -> Result<(), CallError> {
         let slots: Vec<&Slot> = slots.into_iter().collect();
         let shares = slots.chunks(slots.len().div_ceil(self.0.len()).max(1));
-        let told = self.0.iter().zip(shares).map(async |(client, slots)| {
-            let mut told = Pipeline::new();
-            for slot in slots {
-                told.cmd("CLUSTER").arg("SETSLOT").arg(slot.number()).arg(state).arg(name).ignore();
-            }
-            client.pipeline::<()>(&told).await
-        });
+        let told = self.0.iter().zip(shares).map(|(client, slots)| tell(client, slots, state, name));
         try_join_all(told).await.map(drop)
     }
+}
+
+/// Tells a node of slots on one connection, and again of those that its replicas did not have in time: Valkey 8 waits
+/// two seconds for them (`CLUSTER_OPERATION_TIMEOUT`), and has done nothing then.
+async fn tell(client: &Client, slots: &[&Slot], state: &str, name: &str) -> Result<(), CallError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut left = slots.to_vec();
+    while !left.is_empty() {
+        let mut told = redis::pipe();
+        for slot in &left {
+            told.cmd("CLUSTER").arg("SETSLOT").arg(slot.number()).arg(state).arg(name);
+        }
+        let answers: Vec<RedisResult<String>> = client.pipeline(told.ignore_errors()).await?;
+        let mut late = Vec::new();
+        for (slot, answer) in left.into_iter().zip(answers) {
+            match answer {
+                Ok(_) => {}
+                Err(error) if error.code() == Some("NOREPLICAS") && Instant::now() < deadline => {
+                    late.push(slot)
+                }
+                Err(error) => return Err(CallError::of(&error)),
+            }
+        }
+        left = late;
+    }
+    Ok(())
 }
