@@ -25,6 +25,7 @@ async fn scale_in(lab: &mut Lab<Clusters>) -> Outcome {
     let load = Load::begin(lab, &lanes).await?;
 
     // 2. The slots.
+    lab.deployment().stay(&gone).await?;
     let moved = shift(lab, &lanes).await?;
 
     // 3. Forgotten.

@@ -28,8 +28,8 @@ use crate::{
     wait::{self, Seen},
 };
 
-const NODE_TIMEOUT: &str = "cluster-node-timeout";
-const MIGRATION: &str = "cluster-allow-replica-migration";
+pub(super) const NODE_TIMEOUT: &str = "cluster-node-timeout";
+pub(super) const MIGRATION: &str = "cluster-allow-replica-migration";
 const BARRIER: &str = "cluster-migration-barrier";
 /// More replicas than any shard has: none leaves.
 const NOBODY_LEAVES: &str = "1000";

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ClusterGroup, Health};
+use super::{
+    ClusterGroup, Health,
+    boot::{MIGRATION, NODE_TIMEOUT},
+};
 use crate::{
     StepError,
     docker::{Node, NodeError},
@@ -87,6 +90,19 @@ impl ClusterGroup {
         Ok(wait::until("the replica to follow its primary", SOON, PACE, look).await?)
     }
 
+    /// Tells nodes that are to leave to stay what they are when their last slot is gone. Else the primary follows whoever
+    /// got it, and its replica comes after: they copy what they are not to have, and a server that waits for an answer to
+    /// `PSYNC` answers nobody, for five seconds if need be (`CONFIG_REPL_SYNCIO_TIMEOUT`). Clients were sent to it meanwhile.
+    ///
+    /// # Errors
+    /// A node refused, or does not answer.
+    pub async fn stay(&self, gone: &[Arc<Node>]) -> Result<(), NodeError> {
+        for node in gone {
+            node.ask_within::<()>(&["CONFIG", "SET", MIGRATION, "no"], CHANGE).await?;
+        }
+        Ok(())
+    }
+
     /// Makes nodes leave that own nothing: the others forget them.
     ///
     /// Whoever forgets a node hears nothing of it for a minute (`CLUSTER_BLACKLIST_TTL`), from others that still
@@ -98,7 +114,7 @@ impl ClusterGroup {
     /// A node refused, or does not answer.
     pub async fn forget(&self, gone: &[Arc<Node>], others: &[Arc<Node>]) -> Result<(), NodeError> {
         for node in gone {
-            node.ask_within::<()>(&["CONFIG", "SET", "cluster-node-timeout", FORGOTTEN], CHANGE).await?;
+            node.ask_within::<()>(&["CONFIG", "SET", NODE_TIMEOUT, FORGOTTEN], CHANGE).await?;
         }
         for other in others {
             for node in gone {
