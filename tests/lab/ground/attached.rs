@@ -306,11 +306,8 @@ async fn a_replica_that_follows_nobody_is_missed() {
     Project::with_changes("{ redis-3: { command: [primary] } }", async |project| {
         project.composed(&["up", "--detach"]);
         let attached = Attached::to(project, Allowed::Looking);
-        let known = async || match project.replicas_up().await {
-            Ok(up) if up == [1, 1, 1] => Seen::Ready(()),
-            other => Seen::NotYet(format!("{other:?}")),
-        };
-        project.until("every sentinel to see one replica", BOOT, known).await;
+        let known = async || project.whole_with(1).await;
+        project.until("every sentinel to see one replica, and the others", BOOT, known).await;
         let grades = attached.graded(&LOOKING).await;
         grades.lost_exactly(&["discovery.replicas", "health.replication"]);
     })

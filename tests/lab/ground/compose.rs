@@ -187,11 +187,6 @@ impl Project {
         }
     }
 
-    /// The replicas that each sentinel holds to be up.
-    pub(super) async fn replicas_up(&self) -> Result<Vec<usize>, String> {
-        self.replicas_that(|replica| replica.is_only(Flag::Replica) && replica.link_up()).await
-    }
-
     /// The replicas of which each sentinel knows that they are never to be promoted.
     pub(super) async fn replicas_barred(&self) -> Result<Vec<usize>, String> {
         self.replicas_that(|replica| replica.number::<u32>("slave-priority") == Some(0)).await
@@ -221,6 +216,11 @@ impl Project {
 
     /// Every sentinel sees a primary that is up, two replicas that are, too, and the two others.
     pub(super) async fn whole(&self) -> Seen<String> {
+        self.whole_with(2).await
+    }
+
+    /// The same of a project of so many replicas. Which a sentinel learns of first, its replicas or the others, is chance.
+    pub(super) async fn whole_with(&self, replicas_there: usize) -> Seen<String> {
         let mut named = Vec::new();
         for sentinel in SENTINELS {
             let master = match self.master(sentinel).await {
@@ -233,7 +233,7 @@ impl Project {
             let good =
                 replicas.iter().filter(|replica| replica.is_only(Flag::Replica) && replica.link_up()).count();
             let others = master.number::<usize>("num-other-sentinels").unwrap_or(0);
-            if !master.is_only(Flag::Primary) || (good, others) != (2, 2) {
+            if !master.is_only(Flag::Primary) || (good, others) != (replicas_there, 2) {
                 return Seen::NotYet(format!(
                     "{sentinel}: {:?}, {good} replicas, {others} others",
                     master.flags()
