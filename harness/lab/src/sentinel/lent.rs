@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lab_report::NodeId;
+use redis::aio::MultiplexedConnection;
 
 use super::{SentinelGroup, Usable, watch::watch};
 use crate::{
@@ -45,7 +46,7 @@ pub(super) async fn attach(found: &Attachment<'_>) -> SentinelGroup {
     group
 }
 
-/// Waits until every sentinel can count on as much as before, and removes what the steps wrote.
+/// Waits until every sentinel can count on as much as before, and removes what the steps wrote, from the replicas too.
 pub(super) async fn hand_back(group: &SentinelGroup, lent: &Lent) -> Result<(), StepError> {
     if !lent.changes {
         return Ok(());
@@ -65,19 +66,35 @@ pub(super) async fn hand_back(group: &SentinelGroup, lent: &Lent) -> Result<(), 
         Seen::Ready(())
     });
     settled.await?;
-    Ok(remove_keys(group).await?)
+    let mut primary = group.discovery(Vantage::Host).primary(PATIENCE).await?;
+    remove_keys(&mut primary).await?;
+    // A sentinel looks at replicas every ten seconds. One that it holds to be up may still be copying the keys.
+    let replicas = lent.usable.values().map(|before| before.replicas).max().unwrap_or_default();
+    let what = "every replica to have let go of the lab's keys";
+    let acknowledged = wait::until(what, SETTLED, PACE, || acknowledged_by(replicas, primary.clone()));
+    Ok(acknowledged.await?)
 }
 
-async fn remove_keys(group: &SentinelGroup) -> Result<(), String> {
-    let mut primary = group.discovery(Vantage::Host).primary(PATIENCE).await?;
+/// Whether so many replicas have what was written on this connection.
+async fn acknowledged_by(replicas: usize, mut primary: MultiplexedConnection) -> Seen<()> {
+    let mut wait = redis::cmd("WAIT");
+    wait.arg(replicas).arg(250);
+    match wait.query_async::<usize>(&mut primary).await {
+        Ok(have) if have >= replicas => Seen::Ready(()),
+        Ok(have) => Seen::NotYet(format!("{have} of {replicas} replicas have")),
+        Err(error) => Seen::NotYet(error.to_string()),
+    }
+}
+
+async fn remove_keys(primary: &mut MultiplexedConnection) -> Result<(), String> {
     let mut cursor = "0".to_owned();
     loop {
         let mut scan = redis::cmd("SCAN");
         scan.arg(&cursor).arg("MATCH").arg(format!("{KEYS}*")).arg("COUNT").arg(1000);
         let said = |error: redis::RedisError| format!("removing the lab's keys: {error}");
-        let (next, keys): (String, Vec<String>) = scan.query_async(&mut primary).await.map_err(said)?;
+        let (next, keys): (String, Vec<String>) = scan.query_async(primary).await.map_err(said)?;
         if !keys.is_empty() {
-            redis::cmd("UNLINK").arg(&keys).query_async::<u64>(&mut primary).await.map_err(said)?;
+            redis::cmd("UNLINK").arg(&keys).query_async::<u64>(primary).await.map_err(said)?;
         }
         if next == "0" {
             return Ok(());
