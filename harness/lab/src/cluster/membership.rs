@@ -92,7 +92,7 @@ impl ClusterGroup {
 
     /// Tells nodes that are to leave to stay what they are when their last slot is gone. Else the primary follows whoever
     /// got it, and its replica comes after: they copy what they are not to have, and a server that waits for an answer to
-    /// `PSYNC` answers nobody, for five seconds if need be (`CONFIG_REPL_SYNCIO_TIMEOUT`). Clients were sent to it meanwhile.
+    /// `PSYNC` answers nobody, for five seconds if need be (`CONFIG_REPL_SYNCIO_TIMEOUT`).
     ///
     /// # Errors
     /// A node refused, or does not answer.
@@ -107,8 +107,9 @@ impl ClusterGroup {
     ///
     /// Whoever forgets a node hears nothing of it for a minute (`CLUSTER_BLACKLIST_TTL`), from others that still
     /// know it. So all of them have to within that time, or it is back. And so does whoever leaves have to be patient:
-    /// since Valkey 8.1 a node whom nobody called for a node timeout meets the others anew, which no minute keeps out
-    /// (`clusterCron`, "there is no inbound link for it"; forgotten nodes were back within two seconds, again and again).
+    /// on Valkey 8.1 a node whom nobody called for a node timeout meets the others anew, which no minute keeps out (its log:
+    /// "there is no inbound link for it"). With a node timeout of 2 s it was back after two seconds, again and again; on
+    /// Redis 7.0 it was not.
     ///
     /// # Errors
     /// A node refused, or does not answer.

@@ -34,7 +34,7 @@ const SILENCE: &str = "5000";
 /// Slots that are under way at once, between one node and another.
 const OPEN: usize = 64;
 /// Slots whose keys a node is asked to send in one go. It waits for an answer to each, and reads nothing else meanwhile:
-/// of 64, three times over, on a machine where an answer takes 20 ms, longer than a node timeout.
+/// for 64, three times over, 10 ms each make a node timeout of two seconds.
 const AT_ONCE: usize = 8;
 /// Keys of one slot that go with one command.
 const KEYS: usize = 500;
