@@ -22,7 +22,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use failover_lab::wait;
+use failover_lab::{docker::Addressing, wait};
 
 use crate::failure::Failure;
 
@@ -100,6 +100,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode, Failure> {
     // Here, because no wait can say so: the steps would find out one by one.
     wait::time_scale()?;
+    Addressing::from_env()?;
     match command {
         Command::Grade(grade) => grade.run().await,
         Command::List => look::list(),

@@ -8,7 +8,8 @@ fn lab(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     // No container engine: whatever looks for one before the input is understood fails differently.
     command.args(words).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    for name in ["LAB_ENGINE", "LAB_SEED", "LAB_RUN", "LAB_KEEP", "LAB_TIME_SCALE", "LAB_ATTACH"] {
+    let ours = ["ENGINE", "SEED", "RUN", "KEEP", "TIME_SCALE", "ATTACH", "ADDRESSING"];
+    for name in ours.map(|name| format!("LAB_{name}")) {
         command.env_remove(name);
     }
     command
@@ -62,6 +63,7 @@ fn what_cannot_be_understood_is_bad_usage(#[case] words: &[&str]) {
 #[case::scale("LAB_TIME_SCALE", "abc", "`LAB_TIME_SCALE=abc` is not a number from 1 to 100")]
 #[case::scale_below_one("LAB_TIME_SCALE", "0.5", "`LAB_TIME_SCALE=0.5` is not a number from 1 to 100")]
 #[case::scale_of_nothing("LAB_TIME_SCALE", "NaN", "`LAB_TIME_SCALE=NaN` is not")]
+#[case::addressing("LAB_ADDRESSING", "tunnel", "`LAB_ADDRESSING=tunnel` is not direct or mapped")]
 fn a_variable_that_means_nothing_is_named(
     #[values("grade", "prepare")] word: &str,
     #[case] name: &str,

@@ -11,6 +11,7 @@ use lab_report::{RunId, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    docker::Addressing,
     engine::{Engine, EngineError},
     environment::{Environment, EnvironmentError},
     setting::{self, SettingError},
@@ -78,6 +79,7 @@ impl Session {
     pub fn from_env(reaper: &Path) -> Result<Self, SessionError> {
         // Every wait of the session is stretched by it: this is the one place that can still say no.
         wait::time_scale()?;
+        Addressing::from_env()?;
         Ok(Self {
             run: run_in_env().unwrap_or_else(new_run_id),
             environment: Environment::from_env()?,

@@ -8,8 +8,7 @@ use std::{
 
 use bollard::{Docker as Api, models::Ipam, query_parameters::InspectNetworkOptions};
 
-use super::DockerError;
-use crate::setting;
+use crate::setting::{self, SettingError};
 
 /// Chooses by hand, where it is set and not empty.
 const VARIABLE: &str = "LAB_ADDRESSING";
@@ -35,6 +34,28 @@ pub enum Route {
     NotOurs(Subnet),
     /// The container engine does not say what its bridge is.
     Unknown(String),
+}
+
+impl FromStr for Addressing {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "direct" => Ok(Self::Direct),
+            "mapped" => Ok(Self::Mapped),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Addressing {
+    /// What somebody chose by `LAB_ADDRESSING`, if anybody did.
+    ///
+    /// # Errors
+    /// It has a value that means nothing.
+    pub fn from_env() -> Result<Option<Self>, SettingError> {
+        setting::value(VARIABLE, "direct or mapped")
+    }
 }
 
 impl Route {
@@ -68,12 +89,9 @@ impl fmt::Display for Route {
 ///
 /// # Errors
 /// `LAB_ADDRESSING` has a value that means nothing.
-pub async fn route(api: &Api) -> Result<Route, DockerError> {
-    match setting::text(VARIABLE).as_deref() {
-        Some("direct") => return Ok(Route::Chosen(Addressing::Direct)),
-        Some("mapped") => return Ok(Route::Chosen(Addressing::Mapped)),
-        Some(other) => return Err(DockerError::Addressing(other.to_owned())),
-        None => {}
+pub async fn route(api: &Api) -> Result<Route, SettingError> {
+    if let Some(addressing) = Addressing::from_env()? {
+        return Ok(Route::Chosen(addressing));
     }
     Ok(match api.inspect_network("bridge", None::<InspectNetworkOptions>).await {
         Ok(network) => through(network.ipam.unwrap_or_default()),

@@ -41,7 +41,7 @@ pub use rack::SLOT_VAR;
 pub use relay::Relay;
 pub use sweep::{Kept, Leftovers, Scope, Swept, find, remove, sweep_dead};
 
-use crate::{connect, engine::Engine, image};
+use crate::{connect, engine::Engine, image, setting::SettingError};
 
 /// The port that every server listens on, inside its container.
 pub const PORT: u16 = testcontainers_modules::redis::REDIS_PORT;
@@ -83,8 +83,8 @@ pub enum DockerError {
         tried: usize,
     },
     /// `LAB_ADDRESSING` has a value that means nothing.
-    #[error("`LAB_ADDRESSING={0}` is neither `direct` nor `mapped`")]
-    Addressing(String),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
 }
 
 impl DockerError {
@@ -100,7 +100,7 @@ impl DockerError {
             Self::Image(error) => error.hint(),
             Self::Api { .. } => "`cargo lab doctor` says what the container engine can do".to_owned(),
             Self::NoSubnet { .. } => "`cargo lab reap` removes the networks of dead runs".to_owned(),
-            Self::Addressing(_) => "leave it unset: the lab chooses by itself".to_owned(),
+            Self::Setting(error) => error.hint(),
         }
     }
 }

@@ -108,7 +108,7 @@ async fn containers(
 
 async fn borrow(session: &Session, labels: Labels) -> Result<(Docker, Option<Survey>), AttachError> {
     let api = connect::connect().await.map_err(DockerError::from)?;
-    let addressing = route(&api).await?.addressing();
+    let addressing = route(&api).await.map_err(DockerError::from)?.addressing();
     let found = survey(&session.environment, Some((&api, addressing))).await?;
     let docker = Docker::attached(api, addressing, found.image.clone(), session.engine.clone(), labels);
     Ok((docker, Some(found)))
