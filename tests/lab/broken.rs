@@ -8,7 +8,12 @@ use std::{
 };
 
 use failover_lab::session::root;
-use lab_report::{CheckId, Verdict, checklist::Checklist};
+use lab_report::{
+    CheckId, Verdict,
+    checklist::{Checklist, Step},
+    grade::{grade_checklist, unreadable},
+    report::StepRecord,
+};
 use rstest::rstest;
 use serde::Deserialize;
 
@@ -175,8 +180,7 @@ async fn fails_exactly_its_check(#[files("../fixtures/broken/*/*.toml")] path: P
     assert_eq!(record.aborted, None, "the step has to end by itself\n{}", world());
     assert_eq!(with(Verdict::Fail), BTreeSet::from([broken.fails]), "failed checks\n{}", world());
     assert_eq!(with(Verdict::Unknown), broken.unknown, "unknown checks\n{}", world());
-    let not_passed = with(Verdict::Fail).union(&with(Verdict::Unknown)).cloned().collect();
-    assert_eq!(lost_marks(&checklist(list), &not_passed), broken.lost, "lost marks");
+    assert_eq!(lost_marks(&checklist(list), record), broken.lost, "lost marks");
 }
 
 /// A part of a fixture's path, from its end: the name without its extension, or the checklist's folder.
@@ -185,18 +189,21 @@ fn part(path: &Path, from_end: usize) -> &str {
     part.expect("a fixture lies in its checklist's folder")
 }
 
-/// The marks of every criterion that needs one of `checks`.
-fn lost_marks(checklist: &Checklist, checks: &BTreeSet<CheckId>) -> BTreeMap<String, u32> {
-    let mut lost = BTreeMap::new();
-    for item in &checklist.items {
-        let of_item =
-            item.criteria.iter().filter(|criterion| criterion.checks.iter().any(|id| checks.contains(id)));
-        let marks: u32 = of_item.map(|criterion| criterion.marks).sum();
-        if marks > 0 {
-            lost.insert(item.id.clone(), marks);
-        }
-    }
-    lost
+/// The marks that the grader takes away for one step's record, by item, where all the others pass.
+fn lost_marks(checklist: &Checklist, record: StepRecord) -> BTreeMap<String, u32> {
+    let runs_of = |step: &Step| step.runs().into_iter().map(|case| step.run_name(case)).collect::<Vec<_>>();
+    let names = checklist.steps.iter().flat_map(runs_of);
+    let others = names.filter(|name| *name != record.name()).map(|name| passed(checklist, &name));
+    let steps: Vec<StepRecord> = others.collect::<Vec<_>>().into_iter().chain([record]).collect();
+    let graded = grade_checklist(checklist, &steps).items.into_iter();
+    graded.map(|item| (item.id, item.marks - item.marks_awarded)).filter(|(_, lost)| *lost > 0).collect()
+}
+
+/// The record of a step whose every check passed.
+fn passed(checklist: &Checklist, name: &str) -> StepRecord {
+    let mut record = unreadable(std::slice::from_ref(checklist), name, "it never ran");
+    record.checks.iter_mut().for_each(|check| check.verdict = Verdict::Pass);
+    record
 }
 
 #[rstest]
@@ -234,6 +241,8 @@ fn the_marks_are_those_of_the_exercise() {
     let marks: Vec<u32> = checklist.items.iter().map(|item| item.marks()).collect();
     assert_eq!(marks, [3, 2, 2, 3, 2, 2, 3, 2]);
     assert_eq!(checklist.marks(), 19);
+    let verified = checklist.groups.iter().filter(|group| group.id.starts_with("verify-"));
+    assert_eq!(verified.count(), 9, "the exercise has nine things to verify");
 }
 
 fn fixtures(list: &str) -> Vec<PathBuf> {

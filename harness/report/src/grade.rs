@@ -36,7 +36,10 @@ pub fn grade(run: Run, checklists: &[Checklist], asked: &[&Step], mut steps: Vec
     Report { schema_version: SCHEMA_VERSION, verdict, run, checklists: graded, steps }
 }
 
-fn grade_checklist(checklist: &Checklist, steps: &[StepRecord]) -> GradedChecklist {
+/// The marks of one checklist, by what `steps` put on record.
+///
+/// Items none of whose checks any of them judged are left out.
+pub fn grade_checklist(checklist: &Checklist, steps: &[StepRecord]) -> GradedChecklist {
     let grade = |items: &[Item]| -> Vec<GradedItem> {
         items.iter().filter_map(|item| grade_item(checklist, item, steps)).collect()
     };
