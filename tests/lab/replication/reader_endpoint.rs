@@ -46,18 +46,10 @@ async fn reader_endpoint(lab: &mut Lab) -> Outcome {
     );
 
     // 3. One connection.
-    let reader = lab.reader_client().staying_connected();
-    let mut answers = BTreeSet::new();
-    for _ in 0..READS {
-        answers.insert(match reader.ask::<String>(&["INFO", "server"]).await {
-            Ok(info) => identity(&info),
-            Err(error) => error.class(),
-        });
-        pass(Duration::from_millis(10)).await;
-    }
-    let broken = answers.contains("no answer") || answers.contains("not sent");
-    let observed =
-        if broken { "the connection broke".to_owned() } else { format!("{} replica", answers.len()) };
+    let observed = match behind_one_connection(lab).await {
+        Ok(servers) => format!("{} replica", servers.len()),
+        Err(error) => format!("the connection broke: {}", error.class()),
+    };
     lab.check("reader.sticky", Judgement::equal("1 replica", observed));
 
     // 4. After a failover. A name that was wrong before is not for this to judge.
@@ -91,6 +83,17 @@ async fn reader_endpoint(lab: &mut Lab) -> Outcome {
         ),
     );
     Ok(())
+}
+
+/// Who answers a client of the reader that stays connected.
+async fn behind_one_connection(lab: &Lab) -> Result<BTreeSet<String>, CallError> {
+    let reader = lab.reader_client().staying_connected();
+    let mut servers = BTreeSet::new();
+    for _ in 0..READS {
+        servers.insert(identity(&reader.ask::<String>(&["INFO", "server"]).await?));
+        pass(Duration::from_millis(10)).await;
+    }
+    Ok(servers)
 }
 
 /// Where new clients of the reader get to.

@@ -1,7 +1,12 @@
 use std::time::Duration;
 
-use failover_lab::{Lab, docker::FaultKind, replicated, wait::Seen};
-use lab_report::judge::Judgement;
+use failover_lab::{
+    Lab,
+    docker::{FaultKind, Node},
+    replicated,
+    wait::Seen,
+};
+use lab_report::{evidence::Role, judge::Judgement};
 
 use crate::step::{Outcome, step};
 
@@ -36,20 +41,24 @@ async fn replica_choice(lab: &mut Lab) -> Outcome {
     // 3. The choice.
     let fault = lab.inject(FaultKind::Crash, &old).await?;
     let promoted = lab.wait("a replica to be promoted", Duration::from_secs(5), async || {
-        match lab.group().primary().id() {
-            id if id == old.id() => Seen::NotYet("nobody is".to_owned()),
-            id => Seen::Ready(id.clone()),
+        let (behind, ahead) = (says_primary(behind).await, says_primary(ahead).await);
+        match (behind, ahead) {
+            (false, false) => Seen::NotYet("nobody is".to_owned()),
+            (false, true) => Seen::Ready("the one with the larger offset"),
+            (true, false) => Seen::Ready("the one with the smaller offset"),
+            (true, true) => Seen::Ready("both"),
         }
     });
-    let observed = match promoted.await {
-        Ok(id) if &id == ahead.id() => "the one with the larger offset".to_owned(),
-        Ok(_) => "the one with the smaller offset".to_owned(),
-        Err(late) => late.last_seen,
-    };
+    let observed = promoted.await.map_or_else(|late| late.last_seen, str::to_owned);
     let judgement = Judgement::equal("the one with the larger offset", observed);
     lab.check("choice.largest-offset", judgement.evidence(format!("offsets {offsets:?}")));
     fault.heal().await?;
     Ok(())
+}
+
+/// By the node's own word, whatever the control plane says.
+async fn says_primary(node: &Node) -> bool {
+    node.info().await.is_ok_and(|info| info.role() == Role::Primary)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
