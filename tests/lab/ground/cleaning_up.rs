@@ -2,6 +2,8 @@
 //!
 //! The owner is a process of its own: `lab-victim`, in `victim.rs`.
 
+/// Nothing but what somebody wanted to stay.
+mod kept;
 /// It is killed in the middle of a failover.
 mod mid_failover;
 
@@ -66,11 +68,11 @@ impl Owner {
         Self::in_environment(&Environment::Containers, reaper, body).await;
     }
 
-    /// The same, and its primary has crashed once it is running.
-    async fn failing_over(reaper: &str, body: impl AsyncFnMut(&mut Self)) {
+    /// The same, with this to do.
+    async fn told_to(what: &str, reaper: &str, body: impl AsyncFnMut(&mut Self)) {
         let command = || {
             let mut command = victim(reaper);
-            command.arg("failing-over");
+            command.arg(what);
             command
         };
         Self::started_by(command, &Environment::Containers, body).await;

@@ -6,6 +6,8 @@
 //! `lab-victim <reaper> failing-over` says it when its group's primary has crashed and the manager has noticed: from
 //! then on somebody is promoted, and the old primary brought back.
 //!
+//! `lab-victim <reaper> kept` is a step that goes wrong, and whose servers are to stay.
+//!
 //! `lab-victim <reaper> <fate>` is a lab of `racks.rs`, `unharmed`, `paused` or `deleted`: it ends by itself.
 
 use std::{error::Error, io::Write, path::Path, time::Duration};
@@ -38,6 +40,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         (Environment::Containers, None) => {
             let topology = replicated(0).without_automatic_failover();
             wait_for_the_end(&session, topology, async |_| Ok(())).await
+        }
+        (Environment::Containers, Some("kept")) => {
+            session.keep = true;
+            wait_for_the_end(&session, replicated(1), async |_| Err("it goes wrong".into())).await
         }
         (Environment::Containers, Some("failing-over")) => {
             wait_for_the_end(&session, replicated(2), fail_over).await

@@ -156,7 +156,8 @@ impl<T: Topology> Lab<T> {
         let timeline = lab.recorder.timeline();
         let Self { network, judge, deployment, _observer: observer, _background: background, .. } = lab;
         drop((observer, background));
-        let aborted = if troubled && session.keep && ours {
+        // What a standstill spoiled begins anew, and is nothing to look at.
+        let aborted = if troubled && session.keep && ours && stood_still.is_none() {
             keep(&deployment, &judge).await;
             ground.leave();
             aborted

@@ -18,7 +18,7 @@ const TURNS: u32 = 20;
 /// 2. The group's owner, whose part the manager is, is killed.
 /// 3. Its reaper removes everything.
 async fn nothing_is_left_of_an_owner_killed_after(delay: Duration) {
-    Owner::failing_over(REAPER, async |owner| {
+    Owner::told_to("failing-over", REAPER, async |owner| {
         // 1. Failing over.
         owner.is(When::Running).await;
 
