@@ -186,10 +186,14 @@ async fn a_reboot_that_nobody_would_miss_is_seen() {
         old.ask::<()>(&["SET", "fruit", "apple"]).await.unwrap();
         assert_eq!(old.ask::<u64>(&["WAIT", "2", "900"]).await.unwrap(), 2);
         let caught_up = async |node: &Node| {
+            let recovered = format!("Finished recovery for cache nodes {}", node.id());
             let found = wait::until("the data to be back", HANDLED, PACE, async || {
+                let events = group.events();
+                // Data alone proves nothing: a replica gets it from whom it followed before, until it is missed.
+                let recovered = events.iter().any(|event| event.message == recovered);
                 match node.ask::<Option<String>>(&["GET", "fruit"]).await {
-                    Ok(Some(_)) => Seen::Ready(()),
-                    other => Seen::NotYet(format!("{other:?}, events {:?}", group.events())),
+                    Ok(Some(_)) if recovered => Seen::Ready(()),
+                    other => Seen::NotYet(format!("{other:?}, events {events:?}")),
                 }
             });
             found.await.unwrap_or_else(|late| panic!("{late}"));
