@@ -189,7 +189,7 @@ async fn a_reboot_that_nobody_would_miss_is_seen() {
             let recovered = format!("Finished recovery for cache nodes {}", node.id());
             let found = wait::until("the data to be back", HANDLED, PACE, async || {
                 let events = group.events();
-                // Data alone proves nothing: a replica gets it from whom it followed before, until it is missed.
+                // Data alone proves nothing: the server that is about to be killed may still answer.
                 let recovered = events.iter().any(|event| event.message == recovered);
                 match node.ask::<Option<String>>(&["GET", "fruit"]).await {
                     Ok(Some(_)) if recovered => Seen::Ready(()),

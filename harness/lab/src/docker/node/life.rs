@@ -179,7 +179,8 @@ impl Node {
     }
 
     /// Brings up a server, whatever became of the last one: crashed, stopped or frozen. It takes no writes
-    /// before it is told its role.
+    /// before it is told its role. One that still runs is killed by its container's first process, in that one's time:
+    /// it may be the one that answers when this returns.
     ///
     /// # Errors
     /// The container engine refused, or the server does not answer.
