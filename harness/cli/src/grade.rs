@@ -9,7 +9,7 @@ use failover_lab::{
     connect,
     docker::{Kept, Scope, host, remove, route, sweep_dead, this_machine},
     engine::{ENGINE_VARIABLE, Engine},
-    environment::{Environment, Terms},
+    environment::{Capability, Environment, Terms},
     image,
     session::{self, KEEP_VAR, RUN_VAR, SEED_VAR, TARGET_VAR, new_run_id, new_seed, now_utc},
 };
@@ -177,9 +177,16 @@ async fn attach_run(environment: &Environment, seed: u64, rerun: String) -> Resu
         Environment::Endpoints { .. } => (survey(environment, None).await?, this_machine()),
         _ => {
             let api = connect::connect().await?;
-            // A run that was killed may have left it broken.
-            for failed in sweep_dead(&api, Kept::Stay).await?.failed {
+            // A run that was killed may have left it broken: what it was before is what is graded.
+            let swept = sweep_dead(&api, Kept::Stay).await?;
+            for name in swept.removed.names() {
+                eprintln!("left by a dead run, and removed: {name}");
+            }
+            for failed in swept.failed {
                 eprintln!("left by a dead run, and still there: {failed}");
+            }
+            if environment.needs(Capability::Partitions).is_ok() {
+                image::tools(&api, &|line| spinner.say(line)).await?;
             }
             let addressing = route(&api).await?.addressing();
             (survey(environment, Some((&api, addressing))).await?, host(&api).await)

@@ -42,9 +42,11 @@ fn is_of_a_package(variable: &OsStr) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Of the whole workspace, though the steps are one package: what the suite has built is not built anew, with the
+/// features that one package happens to want.
 fn run_steps() -> Command {
     let mut command = nextest();
-    command.args(["run", "--package", "lab-steps"]);
+    command.args(["run", "--workspace"]);
     command
 }
 
@@ -79,7 +81,7 @@ fn no_cargo(error: &io::Error) -> Failure {
 /// Steps are modules of the test binary: `failover` is `replication::failover::…`.
 fn filter(checklist: &Checklist, asked: &[&Step]) -> String {
     let modules: Vec<String> = asked.iter().map(|step| step.id.as_str().replace('-', "_")).collect();
-    format!("test(/^{}::({})::/)", checklist.lab, modules.join("|"))
+    format!("package(lab-steps) & test(/^{}::({})::/)", checklist.lab, modules.join("|"))
 }
 
 /// The command that runs these steps, and writes what it says into `log`.

@@ -68,7 +68,7 @@ pub struct Terms {
 /// What a step may need of its environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capability {
-    /// A deployment made for the step, of the shape that it says.
+    /// A deployment made for the step, of the shape and with the settings that it says.
     FreshDeployment,
     /// The owner's permission for everything that is more than looking.
     Permission,
@@ -202,14 +202,16 @@ impl Environment {
             (_, Capability::Nftables | Capability::Htb | Capability::Netem) => Ok(()),
             (_, Capability::FixedAddresses) => Ok(()),
             (_, Capability::FreshDeployment) => missing(capability, "it is as its owner made it"),
-            (_, Capability::Partitions) => missing(capability, "they would change its containers' networks"),
-            (Self::Endpoints { .. }, Capability::Faults) => missing(capability, "only its servers are known"),
-            (_, Capability::Permission | Capability::Changes | Capability::Faults) => {
-                match self.terms().is_some_and(|terms| terms.allow_faults) {
-                    true => Ok(()),
-                    false => missing(Capability::Permission, "its owner has not said so"),
-                }
+            (Self::Endpoints { .. }, Capability::Faults | Capability::Partitions) => {
+                missing(capability, "only its servers are known")
             }
+            (
+                _,
+                Capability::Permission | Capability::Changes | Capability::Faults | Capability::Partitions,
+            ) => match self.terms().is_some_and(|terms| terms.allow_faults) {
+                true => Ok(()),
+                false => missing(Capability::Permission, "its owner has not said so"),
+            },
         }
     }
 }
@@ -359,15 +361,19 @@ mod tests {
     #[test]
     fn an_attached_deployment_is_only_looked_at_unless_its_owner_says_more() {
         let looked_at = attached("compose:shop").unwrap();
-        for capability in [Capability::Changes, Capability::Faults, Capability::Permission] {
+        let more = [Capability::Changes, Capability::Faults, Capability::Partitions, Capability::Permission];
+        for capability in more {
             assert_eq!(looked_at.needs(capability).unwrap_err().capability, Capability::Permission);
         }
         let allowed = Terms { allow_faults: true, ..Terms::default() };
         let broken = Environment::attached("compose:shop", allowed.clone()).unwrap();
         assert_eq!(broken.needs(Capability::Faults), Ok(()));
+        assert_eq!(broken.needs(Capability::Partitions), Ok(()));
         assert!(broken.needs(Capability::FreshDeployment).is_err());
         let endpoints = Environment::attached("redis://a", allowed).unwrap();
         assert_eq!(endpoints.needs(Capability::Changes), Ok(()));
-        assert_eq!(endpoints.needs(Capability::Faults).unwrap_err().capability, Capability::Faults);
+        for capability in [Capability::Faults, Capability::Partitions] {
+            assert_eq!(endpoints.needs(capability).unwrap_err().capability, capability);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Somebody else's deployment: this project's own compose file, graded by the steps as it is, with faults,
 //! and with something wrong on purpose.
 
+/// From the command line.
+mod command;
 /// With faults, and handed back.
 mod faults;
 
@@ -19,14 +21,14 @@ use failover_lab::{
 };
 use lab_report::{Verdict, report::StepRecord};
 
-use super::compose::{BOOT, NODES, Project, SENTINELS};
+use super::compose::{BOOT, DATA, NODES, Project, SENTINELS};
 use crate::{
     broken::steps,
     step::{checklist, describe, session},
 };
 
 /// What can be seen without touching anything.
-const SEEN: [&str; 12] = [
+const SEEN: [&str; 15] = [
     "configured.data-nodes",
     "configured.sentinels",
     "discovery.clients",
@@ -39,10 +41,12 @@ const SEEN: [&str; 12] = [
     "health.memory",
     "health.persistence",
     "health.replication",
+    "security.no-password",
+    "security.sentinel-password",
+    "security.wrong-password",
 ];
 /// The steps that see it.
-const LOOKING: [&str; 3] = ["discovery", "as-configured", "health"];
-const DATA: [&str; 3] = ["redis-1", "redis-2", "redis-3"];
+const LOOKING: [&str; 4] = ["discovery", "as-configured", "health", "security"];
 
 /// What is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,7 +251,8 @@ impl Grades {
 /// 2. So does who knows the address of one sentinel, or of one replica.
 /// 3. A user who may not give every command skips what needs it.
 /// 4. Quorum 3: the settings are not those of the table.
-/// 5. Two sentinels are stopped: the last one knows them, and there is no quorum.
+/// 5. Somebody else's replica lets everybody in.
+/// 6. Two sentinels are stopped: the last one knows them, and there is no quorum.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_finds_what_is_wrong_and_changes_nothing() {
     Project::with(async |project| {
@@ -286,8 +291,17 @@ async fn looking_finds_what_is_wrong_and_changes_nothing() {
         project.set("quorum", "3").await;
         attached.graded(&LOOKING).await.lost_exactly(&["configured.sentinels"]);
 
-        // 5. One of three.
+        // 5. An open door.
         project.set("quorum", "2").await;
+        for open in [["CONFIG", "SET", "protected-mode", "no"], ["ACL", "SETUSER", "default", "nopass"]] {
+            project.ask::<String>("redis-3", &open).await.expect("the door is opened");
+        }
+        attached.graded(&LOOKING).await.lost_exactly(&["security.no-password"]);
+        // It wrote that down nowhere.
+        project.composed(&["restart", "--timeout", "1", "redis-3"]);
+        attached.is_whole().await;
+
+        // 6. One of three.
         project.composed(&["stop", "--timeout", "1", "sentinel-2", "sentinel-3"]);
         let known = async || match project.others_down("sentinel-1").await {
             Ok(2) => Seen::Ready(()),

@@ -70,12 +70,22 @@ impl Owner {
 
     /// The same, with this to do.
     async fn told_to(what: &str, reaper: &str, body: impl AsyncFnMut(&mut Self)) {
+        Self::told_to_in(&Environment::Containers, what, reaper, body).await;
+    }
+
+    /// The same, with a lab somewhere else.
+    pub(super) async fn told_to_in(
+        environment: &Environment,
+        what: &str,
+        reaper: &str,
+        body: impl AsyncFnMut(&mut Self),
+    ) {
         let command = || {
             let mut command = victim(reaper);
             command.arg(what);
             command
         };
-        Self::started_by(command, &Environment::Containers, body).await;
+        Self::started_by(command, environment, body).await;
     }
 
     /// The same, with a lab somewhere else.

@@ -34,6 +34,7 @@ pub(super) const BOOT: Duration = Duration::from_secs(90);
 /// at once takes 10 s, and half a minute on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(250);
+pub(super) const DATA: [&str; 3] = ["redis-1", "redis-2", "redis-3"];
 pub(super) const SENTINELS: [&str; 3] = ["sentinel-1", "sentinel-2", "sentinel-3"];
 pub(super) const NODES: [&str; 6] =
     ["redis-1", "redis-2", "redis-3", "sentinel-1", "sentinel-2", "sentinel-3"];
@@ -245,6 +246,25 @@ impl Project {
             true => Seen::Ready(named.swap_remove(0)),
             false => Seen::NotYet(format!("{named:?}")),
         }
+    }
+
+    /// Every sentinel names another primary.
+    pub(super) async fn replaced(&self, primary: &str) -> Seen<()> {
+        for sentinel in SENTINELS {
+            match self.master(sentinel).await {
+                Ok(master) if master.address() != primary => {}
+                Ok(_) => return Seen::NotYet(format!("{sentinel} names {primary}")),
+                Err(error) => return Seen::NotYet(error),
+            }
+        }
+        Seen::Ready(())
+    }
+
+    /// The data nodes that are not at this address.
+    pub(super) fn others_than(&self, primary: &str) -> Vec<&'static str> {
+        let at = |number: usize| format!("{}.{}", self.subnet, 11 + number);
+        let others = DATA.into_iter().enumerate().filter(|(number, _)| at(*number) != primary);
+        others.map(|(_, node)| node).collect()
     }
 
     /// Every container's own check says that it is well.

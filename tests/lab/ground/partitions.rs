@@ -129,7 +129,7 @@ async fn a_client_in_the_minority_reaches_its_side_only(#[case] addressing: Addr
         // 1. Every node.
         let [primary, one, two] = nodes(lab);
         let all = [&primary, &one, &two];
-        let relay = Relay::join(&lab.docker, &lab.network, "client", 10, &lab.group.nodes()).await;
+        let relay = Relay::join(&lab.docker, &lab.network, "client", Some(10), &lab.group.nodes()).await;
         let relay = relay.unwrap_or_else(|error| panic!("{error}"));
         for node in all {
             is_answered(&relay, node).await;

@@ -3,6 +3,8 @@
 //! `lab-victim <reaper>` says `running` when its step has begun, and at the end why it ended. One that is
 //! attached to somebody else's deployment has taken the primary down before it says so.
 //!
+//! `lab-victim <reaper> cut-off` has cut that primary off from all others instead.
+//!
 //! `lab-victim <reaper> failing-over` says it when its group's primary has crashed and the manager has noticed: from
 //! then on somebody is promoted, and the old primary brought back.
 //!
@@ -14,7 +16,7 @@ use std::{error::Error, io::Write, path::Path, time::Duration};
 
 use failover_lab::{
     Lab, Plan, Sentinels, StepError, Topology,
-    docker::{FaultKind, Node},
+    docker::{FaultKind, Node, Side, Split},
     environment::Environment,
     group::{Condition, Retain},
     replicated, sentinels,
@@ -48,6 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         (Environment::Containers, Some("failing-over")) => {
             wait_for_the_end(&session, replicated(2), fail_over).await
         }
+        (_, Some("cut-off")) => wait_for_the_end(&session, sentinels(3), cut_off).await,
         (_, Some(fate)) => {
             say(&look_around(&session, fate).await?)?;
             return Ok(());
@@ -62,6 +65,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     say(&aborted.unwrap_or_default())?;
+    Ok(())
+}
+
+/// Cuts the primary off from all other nodes.
+async fn cut_off(lab: &mut Lab<Sentinels>) -> Result<(), StepError> {
+    let (data, sentinels) = (lab.deployment().data(), lab.deployment().sentinels());
+    let others = Side::from(&data[1..]).and(sentinels);
+    let _cut = lab.partition(&Split::between(&data[0], others)).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use failover_lab::{
 };
 use lab_report::{
     alerts::Firing,
-    judge::{alone, quiet},
+    judge::{alone, alone_beyond, quiet},
 };
 
 use crate::step::{Outcome, step};
@@ -34,9 +34,9 @@ const QUIET: Duration = Duration::from_secs(10 * 60);
 ///
 /// 1. While the deployment is sound, nothing fires.
 /// 2. A replica crashes, and comes back.
-/// 3. The primary's memory is filled to 92 % of its limit, short of evicting, and emptied.
+/// 3. The primary's memory is filled to 80 % of its limit, and nothing fires; then to 92 %, short of evicting, and emptied.
 /// 4. The replicas forget the primary's password and lose their links, and remember it.
-/// 5. Clients take 93 % of what the primary allows, and leave.
+/// 5. Clients take 85 % of what the primary allows, and nothing fires; then 93 %, and leave.
 /// 6. Between two scrapes more clients come than it allows: the gauge never shows it, the counter does.
 async fn alerts(lab: &mut Lab<Sentinels>) -> Outcome {
     let watched = lab.prometheus()?;
@@ -62,11 +62,14 @@ async fn alerts(lab: &mut Lab<Sentinels>) -> Outcome {
     replicas_are(lab, &primary, replicas.len()).await?;
 
     // 3. Memory.
+    fill(lab, &primary, MEMORY * 80 / 100).await?;
+    settles(lab, &primary, MEMORY * 83 / 100).await?;
+    let below = watched.watch(QUIET).await;
     fill(lab, &primary, MEMORY * 92 / 100).await?;
     let during = fires(lab, &watched, "RedisMemoryNearlyFull").await;
     primary.ask::<()>(&["FLUSHALL"]).await?;
     let after = stops(lab, &watched).await;
-    lab.check("alerts.memory", alone("RedisMemoryNearlyFull", &during, &after));
+    lab.check("alerts.memory", alone_beyond("RedisMemoryNearlyFull", &below, &during, &after));
 
     // 4. Replicas.
     cut(lab, &primary, &replicas).await?;
@@ -78,13 +81,17 @@ async fn alerts(lab: &mut Lab<Sentinels>) -> Outcome {
     // 5. Clients.
     let mut clients = Vec::new();
     let usual = connected(&primary).await?;
-    for _ in usual..CLIENTS * 93 / 100 {
+    for _ in usual..CLIENTS * 85 / 100 {
+        clients.push(primary.connect(STAGE).await?);
+    }
+    let below = watched.watch(QUIET).await;
+    for _ in CLIENTS * 85 / 100..CLIENTS * 93 / 100 {
         clients.push(primary.connect(STAGE).await?);
     }
     let during = fires(lab, &watched, "RedisTooManyClients").await;
     drop(clients);
     let after = stops(lab, &watched).await;
-    lab.check("alerts.clients", alone("RedisTooManyClients", &during, &after));
+    lab.check("alerts.clients", alone_beyond("RedisTooManyClients", &below, &during, &after));
 
     // 6. A burst.
     left(lab, &primary, usual).await?;
@@ -135,13 +142,27 @@ async fn fill(lab: &Lab<Sentinels>, primary: &Node, bytes: u64) -> Outcome {
         if of("used_memory")? >= bytes + of("mem_not_counted_for_evict")? {
             break;
         }
-        primary.ask::<()>(&["SET", &format!("filling:{number}"), &value]).await?;
+        primary.ask::<()>(&["SET", &format!("filling:{bytes}:{number}"), &value]).await?;
         let have: u64 = primary.ask_within(&["WAIT", &replicas.to_string(), "5000"], STAGE).await?;
         if have < replicas {
             return Err(format!("{have} of {replicas} replicas have what was written").into());
         }
     }
     Ok(())
+}
+
+/// Waits until the primary says that it uses no more than `bytes`, all counted.
+async fn settles(lab: &Lab<Sentinels>, primary: &Node, bytes: u64) -> Outcome {
+    let look = || async {
+        match primary.info().await {
+            Ok(info) => match info.number::<u64>("used_memory") {
+                Some(used) if used <= bytes => Seen::Ready(()),
+                used => Seen::NotYet(format!("{used:?}")),
+            },
+            Err(error) => Seen::NotYet(error.to_string()),
+        }
+    };
+    Ok(lab.wait("what is on its way to have arrived", STAGE, look).await?)
 }
 
 /// Takes the replicas from their primary, with everybody up and in reach: a password that is not the

@@ -13,6 +13,7 @@ use failover_lab::{
     sentinels,
     topology::sentinels::Timers,
     wait::{self, Seen},
+    writer::KEYS,
 };
 use lab_report::{
     evidence::At,
@@ -23,7 +24,7 @@ use rstest::rstest;
 use super::seen::{STAGE, election, follows, happened, stage, successor};
 use crate::step::{Outcome, step};
 
-step!("sentinel", "connection-pools", deployment(), connection_pools);
+step!("sentinel", "connection-pools", deployment(), connection_pools, needs[Changes]);
 
 /// `Lab::wait` asks this often.
 const EVERY: Duration = Duration::from_millis(10);
@@ -51,7 +52,7 @@ async fn connection_pools(lab: &mut Lab<Sentinels>) -> Outcome {
 
     // 1. At the server.
     lab.doing(&format!("{size} writes at the same time"));
-    let answers = pool.all::<()>(&["SET", "pool", "before"]).await;
+    let answers = pool.all::<()>(&["SET", &key(), "before"]).await;
     let clients = Clients::of(&old).await?;
     let observed = format!("{} clients", clients.connected);
     if !lab.check("pool.size", Judgement::equal(format!("{size} clients"), observed)) {
@@ -90,19 +91,22 @@ async fn connection_pools(lab: &mut Lab<Sentinels>) -> Outcome {
     let named = election(lab, &old).and_then(|election| election.advertised.values().max().copied());
     let named = named.ok_or("nobody names a successor")?;
     let left = moved.last_at_old.get().map_or(Duration::ZERO, |last| last.since(named));
-    lab.check("pool.leaves", clocks().leaves(Some(left)));
+    lab.check("pool.leaves", clocks(&lab.promised(deployment())).leaves(Some(left)));
 
     // 5. The end.
     let new = successor(lab, &election(lab, &old).ok_or("nothing began")?)?;
     Ok(follows(lab, &old, &new).await?)
 }
 
-fn clocks() -> ClientClocks {
-    let sound = deployment();
+fn key() -> String {
+    format!("{KEYS}pool")
+}
+
+fn clocks(promised: &Sentinels) -> ClientClocks {
     ClientClocks {
-        believes: sound.application.believes,
+        believes: promised.application.believes,
         patience: pool::PATIENCE,
-        ping: sound.timers.ping,
+        ping: promised.timers.ping,
         every: EVERY,
         scheduling: wait::scheduling(),
     }
@@ -120,7 +124,7 @@ struct Move {
 impl Move {
     /// Has every connection write once, and looks at both servers.
     async fn look(&self, lab: &Lab<Sentinels>, pool: &Pool, old: &Node) -> Seen<()> {
-        let answers = pool.all::<()>(&["SET", "pool", "after"]).await;
+        let answers = pool.all::<()>(&["SET", &key(), "after"]).await;
         for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
             *self.refused.borrow_mut().entry(CallError::class(error)).or_default() += 1;
         }

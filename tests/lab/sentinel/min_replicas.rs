@@ -1,10 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
-use failover_lab::{Lab, Sentinels, sentinels, wait::Seen, writer};
+use failover_lab::{
+    Lab, Sentinels, StepError,
+    docker::Node,
+    environment::{Capability, Environment},
+    sentinels,
+    wait::Seen,
+    writer,
+};
 use lab_report::judge::Judgement;
 
 use super::{
-    seen::{follows, replaced, stage, successor},
+    seen::{follows, replaced, setting, stage, successor},
     split_brain::{Minority, report},
 };
 use crate::step::{Outcome, clocks, step};
@@ -13,11 +20,14 @@ step!(
     "sentinel",
     "min-replicas",
     sentinels(3).replicas(2).config("min-replicas-to-write", "1").config("min-replicas-max-lag", "1"),
-    min_replicas
+    min_replicas,
+    needs [Changes, Partitions]
 );
 
 /// `min-replicas-max-lag` of the step's own topology.
 const MAX_LAG: Duration = Duration::from_secs(1);
+/// Far above the bound, beside what the setting says.
+const REFUSED: Duration = Duration::from_secs(7);
 /// The lag is counted in whole seconds of the clock: up to one more passes before it shows.
 const WHOLE_SECONDS: Duration = Duration::from_secs(1);
 /// `replicationCron` counts the good replicas once a second.
@@ -32,11 +42,12 @@ const CRON: Duration = Duration::from_secs(1);
 async fn min_replicas(lab: &mut Lab<Sentinels>) -> Outcome {
     // 1. Two sides.
     let old = Arc::clone(lab.deployment().first_primary());
+    let max_lag = max_lag(lab, &old).await?;
     let minority = Minority::cut_off(lab).await?;
     let cut = minority.cut();
 
     // 2. No more.
-    let refused = lab.wait("the client to be refused", Duration::from_secs(8), async || {
+    let refused = lab.wait("the client to be refused", max_lag + REFUSED, async || {
         let last =
             lab.recorder().look(|timeline| timeline.writes.last().and_then(|write| write.error.clone()));
         match last.as_deref() {
@@ -55,11 +66,24 @@ async fn min_replicas(lab: &mut Lab<Sentinels>) -> Outcome {
     let writes = minority.heal(lab).await?;
     follows(lab, &old, &new).await?;
     let found = writer::found(&new, &writes).await?;
-    let ceiling = MAX_LAG + WHOLE_SECONDS + CRON + clocks().scheduling;
+    let ceiling = max_lag + WHOLE_SECONDS + CRON + clocks().scheduling;
     let formula = "min-replicas-max-lag + 1 s (it counts whole seconds) + 1 s (replicationCron) + scheduling, after the cut; none before it";
     lab.check("min-replicas.bounds-the-loss", cut.loss_until(ceiling, formula, &writes, &found));
     report(lab, &writes, &found);
     Ok(())
+}
+
+/// The setting that the bound follows from: the step's own, or what was found in its place.
+async fn max_lag(lab: &Lab<Sentinels>, primary: &Node) -> Result<Duration, StepError> {
+    if *lab.environment() == Environment::Containers {
+        return Ok(MAX_LAG);
+    }
+    let (replicas, lag) =
+        (setting(primary, "min-replicas-to-write").await?, setting(primary, "min-replicas-max-lag").await?);
+    if replicas == "0" || lag == "0" {
+        lab.needs(Capability::FreshDeployment)?;
+    }
+    Ok(Duration::from_secs(lag.parse()?))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

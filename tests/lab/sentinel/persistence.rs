@@ -14,10 +14,10 @@ use lab_report::{
     judge::{Judgement, Sync, brought_back, loss, seconds},
 };
 
-use super::seen::happened;
+use super::seen::{all_have, happened, setting};
 use crate::step::{Outcome, step};
 
-step!("sentinel", "persistence", deployment(), persistence);
+step!("sentinel", "persistence", deployment(), persistence, needs [Changes, Faults]);
 
 /// Longer than the bound on what may be gone, so that losing everything breaks it.
 const LOAD: Duration = Duration::from_secs(4);
@@ -44,7 +44,8 @@ async fn persistence(lab: &mut Lab<Sentinels>) -> Outcome {
         return Ok(());
     }
 
-    // 2. A load, and the end of everything.
+    // 2. A load, and the end of everything: not of what somebody else has in memory only.
+    all_have(lab, "appendonly", "yes").await?;
     let killed = kill_all_under_load(lab).await?;
     let writes = killed.writes.clone();
 
@@ -69,8 +70,7 @@ pub(super) struct Killed {
 pub(super) async fn policy(lab: &Lab<Sentinels>, sync: Sync) -> Result<Judgement, StepError> {
     let mut said = BTreeSet::new();
     for node in lab.deployment().data() {
-        let (_, value): (String, String) = node.ask(&["CONFIG", "GET", "appendfsync"]).await?;
-        said.insert(format!("appendfsync {value}"));
+        said.insert(format!("appendfsync {}", setting(node, "appendfsync").await?));
     }
     let said = said.into_iter().collect::<Vec<_>>().join(", ");
     Ok(Judgement::equal(format!("appendfsync {}", sync.setting()), said))

@@ -4,6 +4,7 @@ use failover_lab::{
     Lab, Sentinels, StepError,
     client::Client,
     docker::{Attempt, FaultKind, Node},
+    environment::Capability,
     sentinels,
     wait::Seen,
 };
@@ -18,7 +19,7 @@ use crate::{
     step::{Outcome, alike, step},
 };
 
-step!("sentinel", "security", deployment(), security);
+step!("sentinel", "security", deployment(), security, needs[]);
 
 const APP: &str = "app";
 const WATCHER: &str = "watcher";
@@ -72,6 +73,9 @@ async fn security(lab: &mut Lab<Sentinels>) -> Outcome {
         "security.sentinel-password",
         Judgement::equal("NOAUTH without one, WRONGPASS with a wrong one", seen),
     );
+
+    // What follows is about users that somebody else may not have.
+    lab.needs(Capability::FreshDeployment)?;
 
     // 3. Forgotten.
     let seen = protected(lab, &data[0]).await?;

@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use failover_lab::{
     Lab, Sentinels, StepError,
     docker::Node,
-    environment::Environment,
+    environment::{Capability, Environment},
     info::Info,
     sentinel::{Flag, Instance},
     wait::Seen,
+    writer::KEYS,
 };
 use lab_report::{
     NodeId,
@@ -153,6 +154,22 @@ pub(super) async fn follows(lab: &Lab<Sentinels>, node: &Node, primary: &Node) -
     through_elections(lab, &what, patience_with_elections(lab), look).await
 }
 
+/// A setting of a data node's: empty where it has none of that name.
+pub(super) async fn setting(node: &Node, name: &str) -> Result<String, StepError> {
+    let pair: Vec<String> = node.ask(&["CONFIG", "GET", name]).await?;
+    Ok(pair.into_iter().nth(1).unwrap_or_default())
+}
+
+/// Ends the step where a data node of somebody else's has another value, with which it would show nothing.
+pub(super) async fn all_have(lab: &Lab<Sentinels>, name: &str, value: &str) -> Result<(), StepError> {
+    for node in lab.deployment().data() {
+        if setting(node, name).await? != value {
+            lab.needs(Capability::FreshDeployment)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whom the election made primary, in words.
 pub(super) fn chosen(election: &Election) -> String {
     election.new.as_ref().map_or_else(|| NOBODY.to_owned(), |new| format!("{new} is promoted"))
@@ -167,7 +184,7 @@ pub(super) async fn behind(
     late: &Node,
 ) -> Result<(), StepError> {
     for key in 0..100 {
-        primary.ask::<()>(&["SET", &format!("behind:{key}"), &"x".repeat(100)]).await?;
+        primary.ask::<()>(&["SET", &format!("{KEYS}behind:{key}"), &"x".repeat(100)]).await?;
     }
     let end = primary.info().await?.offset();
     let of = |listed: &[Instance], node: &Node| {
@@ -189,5 +206,5 @@ pub(super) async fn behind(
         }
         Seen::Ready(())
     };
-    Ok(lab.wait("every sentinel to know who is behind", STAGE, look).await?)
+    Ok(lab.wait("every sentinel to know who is behind", patience(lab), look).await?)
 }

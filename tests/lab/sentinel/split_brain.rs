@@ -13,10 +13,10 @@ use lab_report::{
     judge::{CutOff, Judgement, loss, seconds},
 };
 
-use super::seen::{follows, happened, replaced, stage, successor};
+use super::seen::{all_have, follows, happened, replaced, stage, successor};
 use crate::step::{Outcome, clocks, step};
 
-step!("sentinel", "split-brain", sentinels(3).replicas(2), split_brain);
+step!("sentinel", "split-brain", sentinels(3).replicas(2), split_brain, needs [Changes, Partitions]);
 
 /// The minority is looked at for this long after the majority has its primary: longer than any setting
 /// of the lab that would stop it.
@@ -36,7 +36,8 @@ const WHY_SHORTEST: &str =
 /// 5. What was acknowledged before the cut is there.
 /// 6. What the minority acknowledged while the majority had a primary is lost.
 async fn split_brain(lab: &mut Lab<Sentinels>) -> Outcome {
-    // 1. Two sides.
+    // 1. Two sides, of which nothing stops the smaller one.
+    all_have(lab, "min-replicas-to-write", "0").await?;
     let old = Arc::clone(lab.deployment().first_primary());
     let minority = Minority::cut_off(lab).await?;
 

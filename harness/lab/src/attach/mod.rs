@@ -305,7 +305,8 @@ impl Survey {
             let _ = writeln!(text, "  and {silent} that the sentinels know, and that gave no answer");
         }
         text.push_str(
-            "the lab asks every server for its role, state and settings, and listens to the sentinels\n",
+            "the lab asks every server for its role, state and settings, listens to the sentinels, and tries to get in \
+             without a password\n",
         );
         if environment.needs(Capability::Changes).is_err() {
             text.push_str("it writes nothing and breaks nothing; --allow-faults would let it\n");
@@ -316,6 +317,8 @@ impl Survey {
         if environment.needs(Capability::Faults).is_ok() {
             text.push_str(
                 "it KILLS, PAUSES and CUTS OFF these containers, step by step, and brings each back as it was\n\
+                 it DROPS PACKETS between them, by rules that containers beside them load, and take back\n\
+                 it puts a client of its own on their network, and removes it again\n\
                  every failover is an outage for whoever writes, and may lose acknowledged writes\n",
             );
         }

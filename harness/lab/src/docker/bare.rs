@@ -57,7 +57,7 @@ impl Bare {
         let plan = container::Plan {
             name: container,
             image: &docker.image().reference,
-            address: *address,
+            address: Some(*address),
             ports: vec![PORT],
             command: command.map(str::to_owned).into(),
             labels: docker.labels().to_map(),

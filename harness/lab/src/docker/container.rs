@@ -12,7 +12,10 @@ use std::{
 };
 
 use bollard::{
-    models::{ContainerCreateBody, HostConfig, Mount, MountTypeEnum, NetworkingConfig, PortBinding},
+    models::{
+        ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountTypeEnum, NetworkingConfig,
+        PortBinding,
+    },
     query_parameters::{
         CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
         UploadToContainerOptionsBuilder,
@@ -30,7 +33,8 @@ use crate::{archive, wait::Seen};
 pub(super) struct Plan<'a> {
     pub(super) name: &'a str,
     pub(super) image: &'a str,
-    pub(super) address: Ipv4Addr,
+    /// None: whatever the bridge hands out.
+    pub(super) address: Option<Ipv4Addr>,
     /// What it listens on.
     pub(super) ports: Vec<u16>,
     pub(super) command: Vec<String>,
@@ -88,7 +92,8 @@ pub(super) async fn create(docker: &Docker, network: &Network, plan: Plan<'_>) -
     };
     let make = make.map(|make| (MAKE_LABEL.to_owned(), make));
     let labels = plan.labels.into_iter().chain(make).collect();
-    let endpoints = HashMap::from([(network.name().to_owned(), Network::at(plan.address))]);
+    let endpoint = plan.address.map_or_else(EndpointSettings::default, Network::at);
+    let endpoints = HashMap::from([(network.name().to_owned(), endpoint)]);
     let body = ContainerCreateBody {
         image: Some(plan.image.to_owned()),
         cmd: Some(plan.command),

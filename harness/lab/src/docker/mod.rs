@@ -182,7 +182,7 @@ impl Docker {
     /// its own.
     pub(crate) fn hand_on(&self, network: Option<&Network>) {
         if let Some(rack) = &self.rack {
-            let _ = rack.hand_on(network.map(Network::first));
+            let _ = rack.hand_on(network.and_then(Network::first));
         }
     }
 

@@ -31,7 +31,8 @@ const GONE_PACE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub struct Network {
     name: String,
-    base: Ipv4Addr,
+    /// The first address of its subnet; none of somebody else's.
+    base: Option<Ipv4Addr>,
     turn: Arc<Mutex<()>>,
 }
 
@@ -59,7 +60,7 @@ impl Network {
                 ..NetworkCreateRequest::default()
             };
             match docker.api().create_network(request).await {
-                Ok(_) => return Ok(Self { name: name.to_owned(), base, turn: Arc::default() }),
+                Ok(_) => return Ok(Self::at_hand(name, base)),
                 // "Pool overlaps with other one on this address space": somebody has this subnet.
                 Err(error) if error.to_string().contains("overlap") => {}
                 Err(error) => return Err(DockerError::api(format!("creating network `{name}`"))(error)),
@@ -70,11 +71,16 @@ impl Network {
 
     /// One that is there.
     pub(super) fn at_hand(name: &str, first: Ipv4Addr) -> Self {
-        Self { name: name.to_owned(), base: first, turn: Arc::default() }
+        Self { name: name.to_owned(), base: Some(first), turn: Arc::default() }
     }
 
-    /// The first address of its subnet.
-    pub(super) fn first(&self) -> Ipv4Addr {
+    /// Somebody else's, whose bridge hands out the addresses.
+    pub(super) fn lent(name: &str, turn: &Arc<Mutex<()>>) -> Self {
+        Self { name: name.to_owned(), base: None, turn: Arc::clone(turn) }
+    }
+
+    /// The first address of its subnet; none of somebody else's.
+    pub(super) fn first(&self) -> Option<Ipv4Addr> {
         self.base
     }
 
@@ -137,8 +143,12 @@ impl Network {
     }
 
     /// The address of the node with this index; `.1` is the gateway.
+    ///
+    /// # Panics
+    /// It is somebody else's.
     pub(crate) fn address(&self, index: usize) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.base.to_bits() + 2 + u32::try_from(index).expect("a lab has few nodes"))
+        let base = self.base.expect("the lab made its network");
+        Ipv4Addr::from_bits(base.to_bits() + 2 + u32::try_from(index).expect("a lab has few nodes"))
     }
 
     /// Attaches a container at a fixed address.

@@ -113,7 +113,7 @@ impl Bystander {
 impl Participant for Bystander {
     fn place(&self) -> Place {
         let (name, container) = (self.name.clone(), self.container.clone());
-        Place { name, container, address: self.address, node: None }
+        Place { name, container, address: self.address, node: None, lent: false }
     }
 }
 

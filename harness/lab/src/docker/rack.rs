@@ -121,14 +121,14 @@ impl Rack {
     }
 
     /// The host of this name, made to be this, at this address.
-    pub(super) fn claim(&self, name: &str, make: Option<&str>, address: Ipv4Addr) -> Claim {
+    pub(super) fn claim(&self, name: &str, make: Option<&str>, address: Option<Ipv4Addr>) -> Claim {
         let mut standing = self.standing.lock().expect("no panic while held");
         let stands = standing.get(name).is_some_and(|host| Some(host.make.as_str()) == make);
         if stands {
             standing.remove(name);
         }
         let in_the_way = |(other, host): (&String, &Standing)| {
-            (other == name || host.address == Some(address)).then(|| other.clone())
+            (other == name || address.is_some() && host.address == address).then(|| other.clone())
         };
         let in_the_way: Vec<String> = standing.iter().filter_map(in_the_way).collect();
         in_the_way.iter().for_each(|other| drop(standing.remove(other)));
@@ -175,8 +175,8 @@ mod tests {
     fn a_host_is_taken_once_and_only_as_what_it_was_made_to_be() {
         let rack = rack();
         let taken = Claim { stands: true, in_the_way: Vec::new() };
-        assert_eq!(rack.claim("lab-001", Some("this"), ADDRESS), taken);
-        assert!(!rack.claim("lab-001", Some("this"), ADDRESS).stands);
+        assert_eq!(rack.claim("lab-001", Some("this"), Some(ADDRESS)), taken);
+        assert!(!rack.claim("lab-001", Some("this"), Some(ADDRESS)).stands);
         assert!(rack.unclaimed().is_empty());
     }
 
@@ -184,8 +184,8 @@ mod tests {
     fn whoever_has_the_name_or_the_address_of_another_host_is_in_its_way() {
         let in_the_way = Claim { stands: false, in_the_way: vec!["lab-001".to_owned()] };
         let elsewhere = Ipv4Addr::new(10, 213, 0, 3);
-        assert_eq!(rack().claim("lab-001", Some("that"), elsewhere), in_the_way);
-        assert_eq!(rack().claim("client", None, ADDRESS), in_the_way);
-        assert_eq!(rack().claim("client", None, elsewhere).in_the_way, Vec::<String>::new());
+        assert_eq!(rack().claim("lab-001", Some("that"), Some(elsewhere)), in_the_way);
+        assert_eq!(rack().claim("client", None, Some(ADDRESS)), in_the_way);
+        assert_eq!(rack().claim("client", None, Some(elsewhere)).in_the_way, Vec::<String>::new());
     }
 }

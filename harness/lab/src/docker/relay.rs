@@ -50,7 +50,7 @@ struct Way {
 
 impl Relay {
     /// Joins the network, with a way to each of `nodes`. `index` fixes the address, as it does for a
-    /// node, and has to be nobody else's.
+    /// node, and has to be nobody else's; on somebody else's network the bridge hands one out.
     ///
     /// # Errors
     /// The container engine refused, or the relay does not listen.
@@ -58,10 +58,10 @@ impl Relay {
         docker: &Docker,
         network: &Network,
         name: &str,
-        index: usize,
+        index: Option<usize>,
         nodes: &[Arc<Node>],
     ) -> Result<Self, DockerError> {
-        let address = network.address(index);
+        let address = index.map_or(Ipv4Addr::UNSPECIFIED, |index| network.address(index));
         let ways = (FIRST_PORT..).zip(nodes).map(|(port, node)| {
             let target = (node.address(), node.port()).into();
             (node.id().clone(), Way { port, target, reach: (address, port).into() })
@@ -123,7 +123,7 @@ impl Relay {
         let plan = container::Plan {
             name: &self.container,
             image: &image,
-            address: self.address,
+            address: Some(self.address).filter(|address| !address.is_unspecified()),
             ports: self.ways.values().map(|way| way.port).collect(),
             command,
             labels: self.docker.labels().to_map(),
@@ -133,6 +133,10 @@ impl Relay {
         };
         container::create(&self.docker, &self.network, plan).await?;
         container::start(&self.docker, &self.network, &self.container).await?;
+        if self.address.is_unspecified() {
+            self.address = container::address(&self.docker, &self.container, &self.network).await?;
+            self.ways.values_mut().for_each(|way| way.reach.set_ip(self.address.into()));
+        }
         self.listens().await?;
         if self.docker.addressing() == Addressing::Mapped {
             self.find_ports().await?;
@@ -183,6 +187,7 @@ impl Participant for Relay {
             container: self.container.clone(),
             address: self.address,
             node: None,
+            lent: false,
         }
     }
 }

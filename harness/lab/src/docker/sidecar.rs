@@ -6,9 +6,14 @@
 use std::{pin::Pin, time::Duration};
 
 use bollard::{
+    Docker as Api,
     container::{AttachContainerResults, LogOutput},
+    errors::Error,
     models::{ContainerCreateBody, HostConfig},
-    query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions},
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptions,
+        StartContainerOptions,
+    },
 };
 use futures_util::{Stream, StreamExt};
 use tokio::{
@@ -18,18 +23,29 @@ use tokio::{
 };
 
 use super::{Docker, DockerError, Place, container};
-use crate::{image, wait};
+use crate::{
+    image,
+    wait::{self, Seen},
+};
 
 /// No command here takes a second; a container engine that is busy adds to it.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A container starts, runs a script of milliseconds, and ends; on a busy machine in seconds.
+const UNDONE: Duration = Duration::from_secs(20);
+const PACE: Duration = Duration::from_millis(50);
+
+/// Marks a sidecar that has changed somebody else's network: which container's.
+pub(super) const CHANGES_LABEL: &str = "failover-lab.changes";
+/// Its first life serves a shell; any other undoes what the first may have left.
+const LIVES: &str = "if mkdir /lived 2>/dev/null; then exec bash; fi\neval \"$1\"";
 
 /// What a sidecar may do to the network that it is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Privilege {
+pub(super) enum Privilege<'a> {
     /// Speak and listen.
     None,
-    /// Change its rules.
-    Rules,
+    /// Change its rules. The script takes the changes back, made or not.
+    Rules { undo: &'a str },
 }
 
 /// A container of tools on a participant's network.
@@ -60,9 +76,9 @@ impl Sidecar {
         docker: &Docker,
         place: &Place,
         name: &str,
-        privilege: Privilege,
+        privilege: Privilege<'_>,
     ) -> Result<Self, DockerError> {
-        let name = format!("{}-{name}", place.container);
+        let name = format!("{}-{}-{name}", docker.labels().lab, place.name);
         create(docker, place, &name, privilege).await?;
         match open(docker, &name).await {
             Ok(shell) => Ok(Self { docker: docker.clone(), name, shell: Mutex::new(shell) }),
@@ -91,18 +107,33 @@ impl Sidecar {
     }
 }
 
-async fn create(docker: &Docker, place: &Place, name: &str, privilege: Privilege) -> Result<(), DockerError> {
+async fn create(
+    docker: &Docker,
+    place: &Place,
+    name: &str,
+    privilege: Privilege<'_>,
+) -> Result<(), DockerError> {
     let image = image::tools(docker.api(), &|_| ()).await?;
+    let rules = privilege != Privilege::None;
     let host = HostConfig {
         network_mode: Some(format!("container:{}", place.container)),
         cap_drop: Some(vec!["ALL".to_owned()]),
-        cap_add: (privilege == Privilege::Rules).then(|| vec!["NET_ADMIN".to_owned()]),
+        cap_add: rules.then(|| vec!["NET_ADMIN".to_owned()]),
         ..HostConfig::default()
+    };
+    let mut labels = docker.labels().to_map();
+    let command = match privilege {
+        // The rules of the lab's own node go when that does.
+        Privilege::Rules { undo } if place.lent => {
+            labels.insert(CHANGES_LABEL.to_owned(), place.container.clone());
+            vec!["bash", "-c", LIVES, "sidecar", undo]
+        }
+        _ => vec!["bash"],
     };
     let body = ContainerCreateBody {
         image: Some(image),
-        cmd: Some(vec!["bash".to_owned()]),
-        labels: Some(docker.labels().to_map()),
+        cmd: Some(command.into_iter().map(str::to_owned).collect()),
+        labels: Some(labels),
         host_config: Some(host),
         attach_stdin: Some(true),
         attach_stdout: Some(true),
@@ -115,6 +146,49 @@ async fn create(docker: &Docker, place: &Place, name: &str, privilege: Privilege
     let options = CreateContainerOptionsBuilder::new().name(name).build();
     let doing = format!("creating `{name}`");
     docker.api().create_container(Some(options), body).await.map(drop).map_err(DockerError::api(doing))
+}
+
+/// Has a sidecar whose owner is gone take back what it changed in the network of `changed`: in a life of its own, since
+/// the first one may have ended at any point.
+pub(super) async fn undo(api: &Api, sidecar: &str, changed: &str) -> Result<(), DockerError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| DockerError::Api {
+        doing: format!("healing the links of `{changed}`"),
+        source,
+    };
+    // It may have ended by itself.
+    let _ = api.kill_container(sidecar, None::<KillContainerOptions>).await;
+    ended(api, sidecar).await.map_err(failed)?;
+    match api.start_container(sidecar, None::<StartContainerOptions>).await {
+        Ok(()) => {}
+        // With its network the rules are gone, too.
+        Err(_) if !runs(api, changed).await => return Ok(()),
+        Err(error) => return Err(failed(error.into())),
+    }
+    match ended(api, sidecar).await.map_err(failed)? {
+        0 => Ok(()),
+        status => Err(failed(format!("its script ended with {status}").into())),
+    }
+}
+
+/// Waits until it has ended, and returns how.
+async fn ended(api: &Api, sidecar: &str) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
+    let ended = wait::until("a sidecar to end", UNDONE, PACE, async || {
+        match api.inspect_container(sidecar, None).await.map(|found| found.state.unwrap_or_default()) {
+            Ok(state) if state.running == Some(true) => Seen::NotYet("it runs".to_owned()),
+            Ok(state) => Seen::Ready(Ok(state.exit_code.unwrap_or_default())),
+            Err(error) => Seen::Ready(Err(error)),
+        }
+    });
+    Ok(ended.await??)
+}
+
+async fn runs(api: &Api, container: &str) -> bool {
+    match api.inspect_container(container, None).await {
+        Ok(found) => found.state.and_then(|state| state.running) == Some(true),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => false,
+        // Who knows?
+        Err(_) => true,
+    }
 }
 
 /// Attaches before the start, so that nothing is missed.

@@ -24,6 +24,7 @@ use crate::{
 use super::{
     DockerError, LAB_LABEL, OWNER_LABEL, Owner, RUN_LABEL, Standing,
     node::{KEPT, NOTE_LABEL},
+    sidecar::{self, CHANGES_LABEL},
 };
 
 /// Whose things.
@@ -51,6 +52,8 @@ pub struct Thing {
     pub owner: Option<String>,
     /// Of a note: how somebody else's container was found, which the lab was about to act on.
     note: Option<String>,
+    /// Of a sidecar: somebody else's container, whose network it has changed.
+    changed: Option<String>,
 }
 
 /// What there is of a lab.
@@ -78,9 +81,10 @@ impl Leftovers {
     /// The names of all of them.
     pub fn names(&self) -> Vec<String> {
         let kinds = [("container", &self.containers), ("network", &self.networks), ("volume", &self.volumes)];
-        let name = |kind: &str, thing: &Thing| match &thing.note {
-            Some(_) => format!("note {}: its container is as it was found", thing.name),
-            None => format!("{kind} {}", thing.name),
+        let name = |kind: &str, thing: &Thing| match (&thing.note, &thing.changed) {
+            (Some(_), _) => format!("note {}: its container is as it was found", thing.name),
+            (_, Some(changed)) => format!("{kind} {}: the links of `{changed}` are healed", thing.name),
+            _ => format!("{kind} {}", thing.name),
         };
         kinds.into_iter().flat_map(|(kind, all)| all.iter().map(move |thing| name(kind, thing))).collect()
     }
@@ -171,6 +175,7 @@ fn thing(id: String, name: String, labels: &HashMap<String, String>) -> Thing {
         lab: labels.get(LAB_LABEL).cloned().unwrap_or_default(),
         owner: labels.get(OWNER_LABEL).cloned(),
         note: labels.get(NOTE_LABEL).cloned(),
+        changed: labels.get(CHANGES_LABEL).cloned(),
     }
 }
 
@@ -249,11 +254,9 @@ pub async fn sweep_dead(api: &Api, what_is_kept: Kept) -> Result<Swept, DockerEr
 /// Removes each of these, whatever becomes of the others; returns what went wrong.
 async fn remove_all(api: &Api, found: &Leftovers) -> Vec<DockerError> {
     let mut outcomes = Vec::new();
-    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     // One after the other: see `Network::turn`.
     for container in &found.containers {
-        let result = api.remove_container(&container.id, Some(options.clone())).await;
-        outcomes.push(gone(result, || format!("removing container `{}`", container.name)));
+        outcomes.push(remove_container(api, container).await);
     }
     let networks = found.networks.iter().map(|network| async move {
         let result = api.remove_network(&network.id).await;
@@ -264,6 +267,16 @@ async fn remove_all(api: &Api, found: &Leftovers) -> Vec<DockerError> {
         outcomes.push(remove_volume(api, volume).await);
     }
     outcomes.into_iter().filter_map(Result::err).collect()
+}
+
+/// Removes a container. What it has changed is undone first: one that cannot do that stays.
+async fn remove_container(api: &Api, container: &Thing) -> Result<(), DockerError> {
+    if let Some(changed) = &container.changed {
+        sidecar::undo(api, &container.id, changed).await?;
+    }
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    let result = api.remove_container(&container.id, Some(options)).await;
+    gone(result, || format!("removing container `{}`", container.name))
 }
 
 /// Removes a volume. What a note says is done first: the note of a container that cannot be restored stays.

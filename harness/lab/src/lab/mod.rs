@@ -196,6 +196,7 @@ impl<T: Topology> Lab<T> {
     /// container engine refused.
     pub async fn partition(&self, split: &Split) -> Result<Partition, StepError> {
         self.needs(Capability::Partitions)?;
+        self.common_network()?;
         self.doing(&split.to_string());
         Ok(Partition::cut(self.docker(), split, &self.recorder).await?)
     }
@@ -207,7 +208,26 @@ impl<T: Topology> Lab<T> {
     pub async fn relay(&self, name: &str) -> Result<Relay, StepError> {
         self.needs(Capability::Partitions)?;
         let nodes = self.deployment.nodes();
-        Ok(Relay::join(self.docker(), self.network(), name, nodes.len(), &nodes).await?)
+        // The lab's own nodes have the addresses before it.
+        let index = self.network.as_ref().map(|_| nodes.len());
+        Ok(Relay::join(self.docker(), &self.common_network()?, name, index, &nodes).await?)
+    }
+
+    /// The network that all nodes are on, and no node on another: elsewhere they may know other addresses of each other.
+    fn common_network(&self) -> Result<Network, MissingCapability> {
+        let (mut networks, mut common) = (Vec::new(), None);
+        for node in self.deployment.nodes() {
+            let network = node.network();
+            networks.push(network.as_ref().map(|network| network.name().to_owned()));
+            common = common.or(network);
+        }
+        networks.dedup();
+        let several = MissingCapability {
+            capability: Capability::Partitions,
+            whose: "the deployment's networks have",
+            says: "its nodes are on several".to_owned(),
+        };
+        common.filter(|_| networks.len() == 1).ok_or(several)
     }
 
     /// What has been seen so far.

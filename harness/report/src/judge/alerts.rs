@@ -21,6 +21,20 @@ pub fn alone(alert: &str, during: &[Firing], after: &[Firing]) -> Judgement {
     among(alert, &[], during, after)
 }
 
+/// The same of an alert with a threshold: just `below` it nothing fired.
+pub fn alone_beyond(alert: &str, below: &[Firing], during: &[Firing], after: &[Firing]) -> Judgement {
+    let judgement = alone(alert, during, after);
+    let fired = names(below);
+    match (below, fired.is_empty()) {
+        ([], _) => Judgement::unknown(judgement.expected, "nothing was scraped below its threshold"),
+        (_, true) => judgement.evidence(format!("silent at {} scrapes below its threshold", below.len())),
+        (_, false) => {
+            let observed = format!("{} fires below its threshold", listed(&fired));
+            with_evidence(Judgement::of(false, judgement.expected, observed), below)
+        }
+    }
+}
+
 /// The same where the conditions of `others` may have become true with its own: afterwards nothing fires.
 pub fn among(alert: &str, others: &[&str], during: &[Firing], after: &[Firing]) -> Judgement {
     let expected = match others {
@@ -87,6 +101,15 @@ mod tests {
     #[case::not_looked_at("A", "", Verdict::Fail)]
     fn an_alert_is_alone(#[case] during: &str, #[case] after: &str, #[case] verdict: Verdict) {
         assert_eq!(alone("A", &scrapes(during), &scrapes(after)).verdict, verdict);
+    }
+
+    #[rstest]
+    #[case::only_beyond(". .", Verdict::Pass)]
+    #[case::below_as_well(". A", Verdict::Fail)]
+    #[case::another_below("B", Verdict::Fail)]
+    #[case::not_looked_at("", Verdict::Unknown)]
+    fn a_threshold_has_two_sides(#[case] below: &str, #[case] verdict: Verdict) {
+        assert_eq!(alone_beyond("A", &scrapes(below), &scrapes("A"), &scrapes(".")).verdict, verdict);
     }
 
     #[rstest]

@@ -28,7 +28,7 @@ mod vacancy;
 
 use std::time::Duration;
 
-pub use alerts::{alone, among, quiet};
+pub use alerts::{alone, alone_beyond, among, quiet};
 pub use availability::{Availability, Outage};
 pub use behind::{Behind, falls_behind};
 pub use clients::{ClientClocks, Cost, Counted, round_trips};

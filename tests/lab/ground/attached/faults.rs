@@ -8,16 +8,15 @@ use failover_lab::{
 };
 use lab_report::Verdict;
 
-use super::{Allowed, Attached, DATA};
+use super::{Allowed, Attached};
 use crate::ground::{
     cleaning_up::{NO_REAPER, Owner, REAPER, When},
-    compose::{BOOT, Project},
+    compose::{BOOT, DATA, Project},
     sweeping,
 };
 
-/// 1. Whoever may break it runs the steps with their faults: all pass, but for what needs partitions or a full memory.
-/// 2. Whoever only knows its addresses can still ask it for a failover.
-/// 3. It is handed back whole: no key, no note, and everything runs.
+/// 1. Whoever may break it runs the steps with their faults: all pass, but for what needs a full memory.
+/// 2. It is handed back whole: no key, no note, and everything runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deployment_that_may_be_broken_is_handed_back_whole() {
     Project::with(async |project| {
@@ -35,18 +34,34 @@ async fn a_deployment_that_may_be_broken_is_handed_back_whole() {
         for step in ["restore", "manual-failover"] {
             grades.came_out(step, None, |_| Verdict::Pass);
         }
-        for case in ["crash", "stop", "hold"] {
+        for case in ["crash", "stop", "hold", "partition"] {
             grades.came_out("sentinel-failover", Some(case), |_| Verdict::Pass);
         }
-        grades.came_out("sentinel-failover", Some("partition"), |_| Verdict::Skipped);
 
-        // 2. From one server.
+        // 2. Whole.
+        attached.is_handed_back().await;
+    })
+    .await;
+}
+
+/// 1. Whoever only knows its addresses can still ask it for a failover, which clients have to follow.
+/// 2. It is handed back whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_that_may_be_written_to_is_handed_back_whole() {
+    Project::with(async |project| {
+        project.composed(&["up", "--detach"]);
+        let attached = Attached::to(project, Allowed::Faults);
+        attached.is_whole().await;
+
+        // 1. From one server.
         let from_one = Attached::to_server("23:26379", project, Allowed::Faults);
-        let grades = from_one.graded(&["sentinel-failover", "manual-failover"]).await;
-        let passed = BTreeSet::from(["manual.client-follows", "manual.promoted"]);
+        let grades = from_one.graded(&["sentinel-failover", "manual-failover", "connection-pools"]).await;
+        let pools = ["pool.all-serve", "pool.leaves", "pool.recovers", "pool.size"];
+        let passed =
+            BTreeSet::from_iter(["manual.client-follows", "manual.promoted"].into_iter().chain(pools));
         assert_eq!(grades.with(Verdict::Pass), passed, "{}", grades.story.join("\n"));
 
-        // 3. Whole.
+        // 2. Whole.
         attached.is_handed_back().await;
     })
     .await;
@@ -77,6 +92,89 @@ async fn sentinels_that_may_be_broken_are_handed_back() {
         for step in ["quorum", "late-sentinel"] {
             grades.came_out(step, None, |_| Verdict::Pass);
         }
+
+        // 4. Whole.
+        attached.is_handed_back().await;
+    })
+    .await;
+}
+
+/// 1. Replicas and clients are cut off: all passes, but for what needs another setting.
+/// 2. With that setting, what needs it passes, and what needs none is skipped; so is a choice between replicas that are no
+///    equals.
+/// 3. It is handed back whole: every pair can talk to each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_that_is_split_is_put_together_again() {
+    Project::with(async |project| {
+        project.composed(&["up", "--detach"]);
+        let attached = Attached::to(project, Allowed::Faults);
+        attached.is_whole().await;
+        let steps = ["larger-offset", "split-brain", "min-replicas"];
+
+        // 1. As it is.
+        let grades = attached.graded(&steps).await;
+        for step in ["larger-offset", "split-brain"] {
+            grades.came_out(step, None, |_| Verdict::Pass);
+        }
+        grades.came_out("min-replicas", None, |_| Verdict::Skipped);
+
+        // 2. Otherwise.
+        for node in DATA {
+            let all = ["min-replicas-to-write", "1", "min-replicas-max-lag", "2"];
+            let set = project.ask::<String>(node, &[["CONFIG", "SET"].as_slice(), &all].concat()).await;
+            assert_eq!(set.as_deref(), Ok("OK"), "{node}");
+        }
+        let primary = attached.is_whole().await;
+        let preferred = project.others_than(&primary)[0];
+        let set = project.ask::<String>(preferred, &["CONFIG", "SET", "replica-priority", "10"]).await;
+        assert_eq!(set.as_deref(), Ok("OK"), "{preferred}");
+        let grades = attached.graded(&steps).await;
+        for step in ["larger-offset", "split-brain"] {
+            grades.came_out(step, None, |_| Verdict::Skipped);
+        }
+        grades.came_out("min-replicas", None, |_| Verdict::Pass);
+
+        // 3. Whole.
+        attached.is_handed_back().await;
+    })
+    .await;
+}
+
+/// 1. Everything is killed, roles are handed over, and the primary is lost twice: all passes.
+/// 2. A replica that does not sync its file once a second is found, and nothing is killed.
+/// 3. What a replica has in memory only is not put at risk.
+/// 4. It is handed back whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_that_is_killed_whole_is_handed_back() {
+    Project::with(async |project| {
+        project.composed(&["up", "--detach"]);
+        let attached = Attached::to(project, Allowed::Faults);
+        attached.is_whole().await;
+
+        // 1. Killed, and handed over.
+        let steps = ["persistence", "handover", "second-failover"];
+        let grades = attached.graded(&steps).await;
+        for step in steps {
+            grades.came_out(step, None, |_| Verdict::Pass);
+        }
+
+        // 2. Never synced.
+        let before = attached.stands().await;
+        let set = async |name, value| {
+            let set = project.ask::<String>("redis-3", &["CONFIG", "SET", name, value]).await;
+            assert_eq!(set.as_deref(), Ok("OK"), "{name}");
+        };
+        set("appendfsync", "no").await;
+        let grades = attached.graded(&["persistence"]).await;
+        assert_eq!(grades.with(Verdict::Fail), BTreeSet::from(["aof.policy"]), "{:?}", grades.story);
+
+        // 3. Never written.
+        set("appendfsync", "everysec").await;
+        set("appendonly", "no").await;
+        let grades = attached.graded(&["persistence"]).await;
+        assert_eq!(grades.with(Verdict::Pass), BTreeSet::from(["aof.policy"]), "{:?}", grades.story);
+        assert_eq!(grades.with(Verdict::Skipped), BTreeSet::from(["aof.loss", "aof.replicas"]));
+        assert_eq!(attached.stands().await, before);
 
         // 4. Whole.
         attached.is_handed_back().await;
@@ -117,6 +215,39 @@ async fn a_deployment_that_promotes_nobody_is_told_so() {
         // 3. Whole.
         attached.is_handed_back().await;
         assert_eq!(attached.is_whole().await, before);
+    })
+    .await;
+}
+
+/// 1. A process has cut the primary off, and the sentinels have replaced it; then the process is killed.
+/// 2. Somebody heals the links: the reaper, or the next sweep. The old primary follows the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_cut_off_is_let_in_again() {
+    Project::with(async |project| {
+        project.composed(&["up", "--detach"]);
+        let attached = Attached::to(project, Allowed::Faults);
+        for reaper in [REAPER, NO_REAPER] {
+            let before = attached.is_whole().await;
+            let starts = attached.starts().await;
+            Owner::told_to_in(&attached.environment, "cut-off", reaper, async |owner| {
+                // 1. Cut off.
+                owner.is(When::Running).await;
+                project.until("a successor", BOOT, || project.replaced(&before)).await;
+                let _turn = if reaper == NO_REAPER { Some(sweeping::turn().await) } else { None };
+                owner.send("KILL").await;
+                owner.ended().await;
+                if reaper == NO_REAPER {
+                    assert!(!owner.left().await.containers.is_empty(), "what cut it off");
+                    sweep_dead(&project.api, Kept::Stay).await.expect("the container engine answers");
+                }
+
+                // 2. Let in.
+                owner.has_nothing().await;
+            })
+            .await;
+            attached.is_whole().await;
+            assert_eq!(attached.starts().await, starts, "nothing was started again");
+        }
     })
     .await;
 }

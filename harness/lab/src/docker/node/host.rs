@@ -89,6 +89,15 @@ impl Lent {
         &self.standing
     }
 
+    /// The one that it is on; none of several.
+    pub(super) fn network(&self) -> Option<Network> {
+        let mut names = self.standing.networks.keys();
+        match (names.next(), names.next()) {
+            (Some(only), None) => Some(Network::lent(only, &self.turn)),
+            _ => None,
+        }
+    }
+
     /// Writes down how it was found, so that whoever comes after a dead process can bring it back to that.
     /// Before anything is done to it.
     pub(super) async fn note(&self, docker: &Docker) -> Result<(), DockerError> {

@@ -19,6 +19,7 @@ use crate::{
         Addressing, DockerError, Network,
         container::{self, Made},
     },
+    info::Info,
     record::Recorder,
     wait::{self, Seen},
 };
@@ -178,24 +179,30 @@ impl Node {
         Ok(())
     }
 
-    /// Brings up a server, whatever became of the last one: crashed, stopped or frozen. It takes no writes
-    /// before it is told its role. One that still runs is killed by its container's first process, in that one's time:
-    /// it may be the one that answers when this returns.
+    /// Brings up a server, whatever became of the last one: crashed, stopped, frozen or alive. It takes no writes
+    /// before it is told its role.
     ///
     /// # Errors
     /// The container engine refused, or the server does not answer.
     pub async fn restart(&self) -> Result<(), NodeError> {
         self.connection.lock().await.take();
         let host = self.in_our_hands().await?;
-        match &host.tenure {
+        let last = match &host.tenure {
             Tenure::Own(network) => self.start_again(host, network).await?,
-            Tenure::Lent(lent) => lent.restore(host.docker.api()).await?,
-        }
+            Tenure::Lent(lent) => {
+                lent.restore(host.docker.api()).await?;
+                None
+            }
+        };
         self.find_address().await?;
+        if let Some(last) = last {
+            self.is_replaced(&last).await?;
+        }
         self.answers().await
     }
 
-    async fn start_again(&self, host: &Host, network: &Network) -> Result<(), NodeError> {
+    /// Returns the run id of a server that is about to be killed by its container's first process, in that one's time.
+    async fn start_again(&self, host: &Host, network: &Network) -> Result<Option<String>, NodeError> {
         let found = host.inspect().await?;
         let state = found.state.unwrap_or_default();
         let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
@@ -207,10 +214,29 @@ impl Node {
             network.attach(&host.docker, &host.container, self.address).await?;
         }
         if state.running == Some(true) && state.paused != Some(true) {
+            let last = self.run_id().await.ok();
             host.signal("SIGUSR2").await?;
-            return Ok(());
+            return Ok(last);
         }
-        self.start_container(host, network).await
+        self.start_container(host, network).await.map(|()| None)
+    }
+
+    /// Waits until another server than `last` answers, be it that it is loading.
+    async fn is_replaced(&self, last: &str) -> Result<(), NodeError> {
+        let replaced = wait::until("another server", START, Duration::from_millis(5), async || {
+            match self.run_id().await {
+                Ok(id) if id != last => Seen::Ready(()),
+                Ok(_) => Seen::NotYet("the last one still answers".to_owned()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            }
+        });
+        self.in_time(replaced.await).await
+    }
+
+    /// What a server calls itself for as long as it runs.
+    async fn run_id(&self) -> Result<String, NodeError> {
+        let said: String = self.ask_within(&["INFO", "server"], Duration::from_millis(500)).await?;
+        Ok(Info::parse(&said).get("run_id").unwrap_or_default().to_owned())
     }
 
     pub(super) async fn start_container(&self, host: &Host, network: &Network) -> Result<(), NodeError> {
@@ -241,6 +267,14 @@ impl Node {
         let state = found.state.as_ref();
         let runs = state.is_some_and(|state| state.running == Some(true) && state.paused != Some(true));
         Ok(runs && on == [network.name()] && addresses(&found) == [self.address])
+    }
+
+    /// The network that its container is on; none where that is out of reach, or on several.
+    pub fn network(&self) -> Option<Network> {
+        match &self.host.as_ref()?.tenure {
+            Tenure::Own(network) => Some(network.clone()),
+            Tenure::Lent(lent) => lent.network(),
+        }
     }
 
     /// The container, about to be acted on. If it is somebody else's, it is written down how to undo that.

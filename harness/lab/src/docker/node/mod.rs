@@ -153,7 +153,7 @@ impl Node {
         let plan = container::Plan {
             name: &container,
             image: &docker.image().reference,
-            address,
+            address: Some(address),
             ports: vec![server.port],
             command: ["sh", "-c", SUPERVISOR].map(str::to_owned).into(),
             labels,
@@ -375,6 +375,7 @@ impl Participant for Node {
             container: self.container().to_owned(),
             address: self.address,
             node: Some(self.id.clone()),
+            lent: self.host.as_ref().is_some_and(|host| matches!(host.tenure, Tenure::Lent(_))),
         }
     }
 }

@@ -9,6 +9,9 @@
 //! A participant that is stopped and started again has a new network, without rules. A split with sides
 //! survives that, because both ends of a link drop what comes over it; something wrong one way only does
 //! not where the participant that had the rules came back.
+//!
+//! The rules of somebody else's container would outlive the lab: the sidecar takes them back before it is removed,
+//! whoever removes it.
 
 mod orders;
 mod side;
@@ -184,7 +187,9 @@ async fn leave(hands: &[Hand]) -> Result<(), PartitionError> {
 impl Hand {
     async fn beside(docker: &Docker, orders: Orders) -> Result<Self, DockerError> {
         let name = format!("partition-{:08x}", fastrand::u32(..));
-        let sidecar = Sidecar::join(docker, &orders.place, &name, Privilege::Rules).await?;
+        let undo = script(undoing(&orders));
+        let privilege = Privilege::Rules { undo: &undo };
+        let sidecar = Sidecar::join(docker, &orders.place, &name, privilege).await?;
         Ok(Self { orders, sidecar })
     }
 
@@ -219,35 +224,44 @@ impl Hand {
     async fn act(&self) -> Result<(), PartitionError> {
         let rules = self.orders.ruleset().map(|rules| load("nft --file -", &rules));
         let shaping = self.orders.shaping();
-        let device = (!shaping.is_empty()).then(|| self.device());
+        let device = (!shaping.is_empty()).then(|| device(&self.orders.place));
         let shaping = shaping.iter().map(|command| format!("tc {command}"));
         self.does(rules.into_iter().chain(device).chain(shaping)).await
     }
 
     async fn undo(&self) -> Result<(), PartitionError> {
-        let rules = self.orders.ruleset().map(|_| load("nft --file -", &self.orders.removal()));
-        // A device that went and came back with its participant has no shaping any more.
-        let shaping = (!self.orders.shaping().is_empty()).then(|| {
-            let ours = "tc qdisc show dev \"$dev\" root 2>&1 | grep -q 'htb 1:'";
-            format!("{}\nif {ours}; then tc qdisc del dev \"$dev\" root; fi", self.device())
-        });
-        self.does(rules.into_iter().chain(shaping)).await
+        self.does(undoing(&self.orders)).await
     }
 
     async fn does(&self, commands: impl Iterator<Item = String>) -> Result<(), PartitionError> {
-        let script: Vec<String> = ["set -e".to_owned()].into_iter().chain(commands).collect();
-        match self.sidecar.run(&script.join("\n")).await? {
+        match self.sidecar.run(&script(commands)).await? {
             Printed { ok: true, .. } => Ok(()),
             Printed { text: says, .. } => {
                 Err(PartitionError::Refused { name: self.orders.place.name.clone(), says })
             }
         }
     }
+}
 
-    /// Sets `$dev` to the device that has the participant's address; to nothing if none has.
-    fn device(&self) -> String {
-        format!("dev=$(ip -o -4 address show to {} | cut -d ' ' -f 2)", self.orders.place.address)
-    }
+/// What takes orders back, whether they were carried out or not.
+fn undoing(orders: &Orders) -> impl Iterator<Item = String> {
+    let rules = orders.ruleset().map(|_| load("nft --file -", &orders.removal()));
+    // A device that went and came back with its participant has no shaping any more.
+    let shaping = (!orders.shaping().is_empty()).then(|| {
+        let ours = "tc qdisc show dev \"$dev\" root 2>&1 | grep -q 'htb 1:'";
+        format!("{}\nif {ours}; then tc qdisc del dev \"$dev\" root; fi", device(&orders.place))
+    });
+    rules.into_iter().chain(shaping)
+}
+
+/// Sets `$dev` to the device that has the participant's address; to nothing if none has.
+fn device(place: &Place) -> String {
+    format!("dev=$(ip -o -4 address show to {} | cut -d ' ' -f 2)", place.address)
+}
+
+/// A script that ends at the first of the commands that fails.
+fn script(commands: impl Iterator<Item = String>) -> String {
+    ["set -e".to_owned()].into_iter().chain(commands).collect::<Vec<_>>().join("\n")
 }
 
 /// A command that reads `text` from its standard input.

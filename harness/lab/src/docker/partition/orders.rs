@@ -135,7 +135,7 @@ mod tests {
     impl Participant for Number {
         fn place(&self) -> Place {
             let (name, container) = (self.0.to_string(), format!("lab-{}", self.0));
-            Place { name, container, address: Ipv4Addr::new(10, 213, 0, self.0), node: None }
+            Place { name, container, address: Ipv4Addr::new(10, 213, 0, self.0), node: None, lent: false }
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Place {
     pub address: Ipv4Addr,
     /// The node that lives there; none if a client does.
     pub node: Option<NodeId>,
+    /// It is somebody else's, and outlives the lab: what is done to its links is undone there.
+    pub lent: bool,
 }
 
 /// Participants that have the same wrong with them: one side of a split, one end of a link.

@@ -243,7 +243,7 @@ mod tests {
         fn place(&self) -> Place {
             let node = (self.0 != "CLIENT").then(|| NodeId::from(self.0));
             let (name, container) = (self.0.to_owned(), format!("lab-{}", self.0));
-            Place { name, container, address: Ipv4Addr::new(10, 213, 0, self.1), node }
+            Place { name, container, address: Ipv4Addr::new(10, 213, 0, self.1), node, lent: false }
         }
     }
 
