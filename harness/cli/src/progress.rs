@@ -122,7 +122,8 @@ impl Following {
                 });
                 bar.set_message(format!("{step:<34} {what}"));
             }
-            News::Check { id, verdict } if verdict != Verdict::Pass => {
+            // What is skipped is in the report, with its reason: here it would hide the rest.
+            News::Check { id, verdict } if !matches!(verdict, Verdict::Pass | Verdict::Skipped) => {
                 self.say(&format!("{} {step:<34} {id}", verdict.mark()));
             }
             News::Check { .. } => {}

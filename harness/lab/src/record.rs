@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use lab_report::{
@@ -139,10 +139,10 @@ impl Recorder {
     }
 
     /// A sentinel began to name a node as primary.
-    pub(crate) fn advertised(&self, sentinel: &NodeId, primary: &NodeId) {
-        let at = self.now();
+    pub(crate) fn advertised(&self, sentinel: &NodeId, primary: &NodeId, silent: Duration) {
+        let (at, silent) = (self.now(), At(silent));
         let (sentinel, primary) = (sentinel.clone(), primary.clone());
-        self.write().advertised.push(Advertised { at, sentinel, primary });
+        self.write().advertised.push(Advertised { at, sentinel, primary, silent });
     }
 
     /// Figures of a node. A replica's lag is against the offset that its primary was last seen at.

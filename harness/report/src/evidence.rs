@@ -239,6 +239,9 @@ pub struct Advertised {
     pub sentinel: NodeId,
     /// The primary, as it says.
     pub primary: NodeId,
+    /// For how long it had answered nobody before that.
+    #[serde(rename = "silent_ms", default)]
+    pub silent: At,
 }
 
 /// Instants that only one party knows.

@@ -189,7 +189,7 @@ async fn a_reboot_that_nobody_would_miss_is_seen() {
             let recovered = format!("Finished recovery for cache nodes {}", node.id());
             let found = wait::until("the data to be back", HANDLED, PACE, async || {
                 let events = group.events();
-                // Data alone proves nothing: the server that is about to be killed may still answer.
+                // Data alone proves nothing: the manager may not have begun.
                 let recovered = events.iter().any(|event| event.message == recovered);
                 match node.ask::<Option<String>>(&["GET", "fruit"]).await {
                     Ok(Some(_)) if recovered => Seen::Ready(()),

@@ -88,7 +88,7 @@ async fn connection_pools(lab: &mut Lab<Sentinels>) -> Outcome {
     // 4. The old primary. The pool may have heard of its successor before this lab has of the sentinels' naming it.
     let sentinels = lab.deployment().sentinels().len();
     stage(lab, &old, "every sentinel to name it", |election| election.advertised.len() == sentinels).await?;
-    let named = election(lab, &old).and_then(|election| election.advertised.values().max().copied());
+    let named = election(lab, &old).and_then(|election| election.last_named());
     let named = named.ok_or("nobody names a successor")?;
     let left = moved.last_at_old.get().map_or(Duration::ZERO, |last| last.since(named));
     lab.check("pool.leaves", clocks(&lab.promised(deployment())).leaves(Some(left)));

@@ -219,9 +219,9 @@ async fn writes_follow(
     election: &Election,
     acknowledged: Option<At>,
 ) -> Result<Judgement, StepError> {
-    let named = election.advertised.values().max().ok_or("nobody names a successor")?;
+    let named = election.last_named().ok_or("nobody names a successor")?;
     let there: bool = successor(lab, election)?.ask(&["EXISTS", AFTER]).await?;
-    let took = acknowledged.filter(|_| there).map(|at| at.since(*named));
+    let took = acknowledged.filter(|_| there).map(|at| at.since(named));
     Ok(clocks().follows(took))
 }
 

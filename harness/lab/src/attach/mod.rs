@@ -316,7 +316,8 @@ impl Survey {
         text.push_str("it makes the sentinels FAIL OVER: another node is primary afterwards\n");
         if environment.needs(Capability::Faults).is_ok() {
             text.push_str(
-                "it KILLS, PAUSES and CUTS OFF these containers, step by step, and brings each back as it was\n\
+                "it KILLS, PAUSES and CUTS OFF these containers, one by one and once all together, and brings each back as \
+                 it was\n\
                  it DROPS PACKETS between them, by rules that containers beside them load, and take back\n\
                  it puts a client of its own on their network, and removes it again\n\
                  every failover is an outage for whoever writes, and may lose acknowledged writes\n",

@@ -61,20 +61,22 @@ impl Relay {
         index: Option<usize>,
         nodes: &[Arc<Node>],
     ) -> Result<Self, DockerError> {
-        let address = index.map_or(Ipv4Addr::UNSPECIFIED, |index| network.address(index));
+        let address = index.map(|index| network.address(index));
+        // Until it is known.
+        let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let ways = (FIRST_PORT..).zip(nodes).map(|(port, node)| {
             let target = (node.address(), node.port()).into();
-            (node.id().clone(), Way { port, target, reach: (address, port).into() })
+            (node.id().clone(), Way { port, target, reach: unknown })
         });
         let mut relay = Self {
             docker: docker.clone(),
             network: network.clone(),
             name: name.to_owned(),
             container: format!("{}-{name}", docker.labels().lab),
-            address,
+            address: Ipv4Addr::UNSPECIFIED,
             ways: ways.collect(),
         };
-        match relay.start().await {
+        match relay.start(address).await {
             Ok(()) => Ok(relay),
             Err(error) => {
                 // The lab's teardown is there for what this leaves.
@@ -116,14 +118,14 @@ impl Relay {
         container::remove(&self.docker, &self.container).await
     }
 
-    async fn start(&mut self) -> Result<(), DockerError> {
+    async fn start(&mut self, address: Option<Ipv4Addr>) -> Result<(), DockerError> {
         let image = image::tools(self.docker.api(), &|_| ()).await?;
         let mut command: Vec<String> = ["sh", "-c", SCRIPT, "relay"].map(str::to_owned).into();
         command.extend(self.ways.values().flat_map(|way| [way.port.to_string(), way.target.to_string()]));
         let plan = container::Plan {
             name: &self.container,
             image: &image,
-            address: Some(self.address).filter(|address| !address.is_unspecified()),
+            address,
             ports: self.ways.values().map(|way| way.port).collect(),
             command,
             labels: self.docker.labels().to_map(),
@@ -133,13 +135,17 @@ impl Relay {
         };
         container::create(&self.docker, &self.network, plan).await?;
         container::start(&self.docker, &self.network, &self.container).await?;
-        if self.address.is_unspecified() {
-            self.address = container::address(&self.docker, &self.container, &self.network).await?;
-            self.ways.values_mut().for_each(|way| way.reach.set_ip(self.address.into()));
-        }
+        self.address = match address {
+            Some(address) => address,
+            None => container::address(&self.docker, &self.container, &self.network).await?,
+        };
         self.listens().await?;
-        if self.docker.addressing() == Addressing::Mapped {
-            self.find_ports().await?;
+        match self.docker.addressing() {
+            Addressing::Direct => {
+                let reach = |way: &mut Way| way.reach = (self.address, way.port).into();
+                self.ways.values_mut().for_each(reach);
+            }
+            Addressing::Mapped => self.find_ports().await?,
         }
         Ok(())
     }

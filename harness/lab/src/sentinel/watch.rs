@@ -1,6 +1,9 @@
 //! Listening to the sentinels: what they say on their own pub/sub, and whom they name as primary.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt;
 use lab_report::NodeId;
@@ -119,6 +122,7 @@ impl Ear {
     async fn ask(self, back: Arc<Notify>, late: Duration) {
         let mut connection = None;
         let (mut named, mut away) = (None, false);
+        let mut answered = Instant::now();
         let mut ticks = interval(ASK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -128,6 +132,7 @@ impl Ear {
                 away = true;
                 continue;
             };
+            let silent = std::mem::replace(&mut answered, Instant::now()).elapsed().saturating_sub(ASK_EVERY);
             if std::mem::take(&mut away) {
                 back.notify_one();
             }
@@ -136,7 +141,9 @@ impl Ear {
                 && named.as_ref() != Some(primary)
             {
                 pass(late).await;
-                self.recorder.advertised(self.sentinel.id(), primary);
+                // Nobody asked it meanwhile.
+                answered = Instant::now();
+                self.recorder.advertised(self.sentinel.id(), primary, silent);
                 named = Some(primary.clone());
             }
         }

@@ -20,6 +20,9 @@ const DESYNC: Duration = Duration::from_secs(1);
 /// Sentinel's timer runs at 10 to 19 Hz, at random.
 const CRON: Duration = Duration::from_millis(100);
 
+/// "Disk is busy?": a server postpones what waits for an fsync for as long, and no longer (`flushAppendOnlyFile`).
+const BUSY_DISK: Duration = Duration::from_secs(2);
+
 /// While a failover is under way `INFO` is asked for once a second, whatever `SENTINEL DEBUG` says
 /// (`sentinelSendPeriodicCommands`); that is how the leader learns that the promotion was taken.
 const INFO: Duration = Duration::from_secs(1);
@@ -99,7 +102,16 @@ pub struct Election {
     /// When it said so itself.
     pub promoted: Option<At>,
     /// When each sentinel began to name it.
-    pub advertised: BTreeMap<NodeId, At>,
+    pub advertised: BTreeMap<NodeId, Named>,
+}
+
+/// A sentinel names the new primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// Since when.
+    pub at: At,
+    /// For how long it had answered nobody before that.
+    pub silent: Duration,
 }
 
 impl SentinelClocks {
@@ -131,7 +143,9 @@ impl Election {
         let mut advertised = BTreeMap::new();
         for seen in timeline.advertised.iter().filter(|seen| seen.at >= began) {
             if Some(&seen.primary) == new.as_ref() {
-                advertised.entry(seen.sentinel.clone()).or_insert(seen.at);
+                advertised
+                    .entry(seen.sentinel.clone())
+                    .or_insert(Named { at: seen.at, silent: seen.silent.0 });
             }
         }
         Some(Self {
@@ -198,17 +212,37 @@ impl Election {
     }
 
     /// From promotion to the last of `sentinels` naming the new primary.
+    ///
+    /// Before its leader says that it was promoted, and before another one believes that, they write their configuration
+    /// to disk, sync it, and answer nobody meanwhile (`sentinelFlushConfig`). How long that takes is the disk's affair, up
+    /// to where the engine itself calls one busy.
     pub fn advertisement(&self, sentinels: usize, clocks: &SentinelClocks) -> Judgement {
+        let saving = self.saving();
         let limits = Limits {
             what: "advertised",
             floor: Duration::ZERO,
-            ceiling: INFO + CRON * 2 + clocks.scheduling,
+            ceiling: INFO + CRON * 2 + saving + clocks.scheduling,
             resolution: clocks.observe_every * 2,
-            formula: "one INFO (every second during a failover) + 2 ticks of 0.1 s for the others to hear of it + scheduling",
+            formula: "one INFO (every second during a failover) + 2 ticks of 0.1 s for the others to hear of it + what the leader and the last one were silent while they saved it (2 s each at most) + scheduling",
         };
-        let last = self.advertised.values().max().filter(|_| self.advertised.len() == sentinels);
+        let last = self.last_named().filter(|_| self.advertised.len() == sentinels);
         Judgement::within(limits, last.zip(self.promoted).map(|(at, from)| at.since(from)))
             .evidence(format!("{} of {sentinels} sentinels name the new primary", self.advertised.len()))
+            .evidence(format!("{} of silence while it was saved", seconds(saving)))
+    }
+
+    /// When the last of those that name the new primary began to.
+    pub fn last_named(&self) -> Option<At> {
+        self.advertised.values().map(|named| named.at).max()
+    }
+
+    /// For how long the leader, and whoever named the new primary last, saved their configuration.
+    fn saving(&self) -> Duration {
+        let leader = self.leader.as_ref();
+        let last = self.advertised.iter().max_by_key(|(_, named)| named.at).map(|(sentinel, _)| sentinel);
+        let both: BTreeSet<&NodeId> = leader.into_iter().chain(last).collect();
+        let silent = both.into_iter().filter_map(|sentinel| self.advertised.get(sentinel));
+        silent.map(|named| named.silent.min(BUSY_DISK)).sum()
     }
 }
 
@@ -267,6 +301,7 @@ mod tests {
             at: at(6500),
             sentinel: sentinel.into(),
             primary: "lab-002".into(),
+            silent: At::default(),
         });
         Timeline {
             faults: vec![FaultWindow {
@@ -308,6 +343,22 @@ mod tests {
     fn a_sentinel_that_names_the_old_primary_is_missed() {
         let election = Election::read(&timeline(), &"lab-001".into()).unwrap();
         assert_eq!(election.advertisement(3, &CLOCKS).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_sentinel_that_saves_what_it_heard_has_the_time_for_it() {
+        let verdict = |silent: u64, named: u64| {
+            let mut timeline = timeline();
+            timeline.advertised[0] =
+                Advertised { at: at(6045 + named), silent: at(silent), ..timeline.advertised[0].clone() };
+            let election = Election::read(&timeline, &"lab-001".into()).unwrap();
+            election.advertisement(2, &CLOCKS).verdict
+        };
+        assert_eq!(verdict(0, 1500), Verdict::Fail);
+        assert_eq!(verdict(300, 1500), Verdict::Pass);
+        assert_eq!(verdict(300, 1600), Verdict::Fail);
+        assert_eq!(verdict(60_000, 3_200), Verdict::Pass);
+        assert_eq!(verdict(60_000, 3_300), Verdict::Fail, "no disk takes a minute");
     }
 
     #[test]

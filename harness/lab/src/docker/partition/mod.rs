@@ -132,13 +132,9 @@ impl Partition {
     /// A sidecar was lost, and its rules stay where they are; or it could not be removed. All others have
     /// done their part.
     pub async fn heal(self) -> Result<(), PartitionError> {
-        let undone = join_all(self.hands.iter().map(Hand::undo)).await;
-        let undone = undone.into_iter().collect::<Result<(), _>>();
-        if undone.is_ok() {
-            self.recorder.healed(&self.faults);
-        }
-        let left = leave(&self.hands).await;
-        undone.and(left)
+        withdraw(&self.hands).await?;
+        self.recorder.healed(&self.faults);
+        Ok(())
     }
 }
 
@@ -153,9 +149,8 @@ impl Prepared {
         let done = join_all(hands.iter().map(Hand::act)).await;
         let after = recorder.now();
         if let Err(error) = done.into_iter().collect::<Result<(), _>>() {
-            join_all(hands.iter().map(Hand::undo)).await;
             // The lab's teardown is there for what this leaves.
-            let _ = leave(&hands).await;
+            let _ = withdraw(&hands).await;
             return Err(error);
         }
         let window = |(node, kind): (_, &str)| FaultWindow {
@@ -175,13 +170,18 @@ impl Prepared {
     /// # Errors
     /// A container could not be removed.
     pub async fn abandon(self) -> Result<(), PartitionError> {
-        leave(&self.hands).await
+        let left = join_all(self.hands.iter().map(|hand| hand.sidecar.leave())).await;
+        Ok(left.into_iter().collect::<Result<(), _>>()?)
     }
 }
 
-async fn leave(hands: &[Hand]) -> Result<(), PartitionError> {
-    let left = join_all(hands.iter().map(|hand| hand.sidecar.leave())).await;
-    Ok(left.into_iter().collect::<Result<(), _>>()?)
+/// Has each take its rules away, and removes those that did: another may still have to, and teardown is its last chance.
+async fn withdraw(hands: &[Hand]) -> Result<(), PartitionError> {
+    let withdrawn = hands.iter().map(async |hand| {
+        hand.undo().await?;
+        Ok(hand.sidecar.leave().await?)
+    });
+    join_all(withdrawn).await.into_iter().collect()
 }
 
 impl Hand {
