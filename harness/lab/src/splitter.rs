@@ -1,5 +1,7 @@
 //! A client that splits its commands: writes go to the primary, reads to the nearest node.
 
+use std::time::Duration;
+
 use redis::FromRedisValue;
 
 use crate::{
@@ -22,6 +24,11 @@ impl Splitter {
             writes: Client::of_sentinels(discovery).renewing(application.believes),
             reads: Client::of_nearest(nearest).renewing(application.believes),
         }
+    }
+
+    /// The same with more time for an operation.
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { writes: self.writes.patient(patience), reads: self.reads.patient(patience) }
     }
 
     /// Sends a write to the primary, once: what was not answered may have been applied.

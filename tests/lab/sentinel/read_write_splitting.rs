@@ -1,7 +1,7 @@
 use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use failover_lab::{
-    Lab, Sentinels, StepError, client,
+    Lab, Sentinels, StepError,
     docker::{Fault, FaultKind, Node},
     info::Calls,
     sentinels,
@@ -19,6 +19,9 @@ use crate::step::{Outcome, step};
 step!("sentinel", "read-write-splitting", deployment(), read_write_splitting);
 
 const TIMES: u64 = 200;
+/// For an operation. A server that is silent for as long is no busy one: of the many that are counted none is to go to
+/// somebody else for that.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// What is written after the failover.
 const AFTER: &str = "split:after";
 /// `Lab::wait` asks this often.
@@ -42,7 +45,7 @@ fn deployment() -> Sentinels {
 /// 6. The demoted node, nearest of all, comes back and takes itself for the primary: it is read from once
 ///    it follows, and not before.
 async fn read_write_splitting(lab: &mut Lab<Sentinels>) -> Outcome {
-    let client = lab.splitter();
+    let client = lab.splitter().patient(PATIENCE);
     let data = lab.deployment().data().to_vec();
     let [primary, preferred, next] = data.as_slice() else {
         return Err("the step needs two replicas".into());
@@ -94,7 +97,7 @@ fn clocks() -> ClientClocks {
     let sound = deployment();
     ClientClocks {
         believes: sound.application.believes,
-        patience: client::PATIENCE,
+        patience: PATIENCE,
         ping: sound.timers.ping,
         every: EVERY,
         scheduling: wait::scheduling(),
