@@ -24,7 +24,7 @@ step!(
 async fn larger_offset(lab: &mut Lab<Sentinels>) -> Outcome {
     // 1. One of them behind.
     let data = lab.deployment().data().to_vec();
-    let [old, late, ahead] = data.as_slice() else {
+    let [old, ahead, late] = data.as_slice() else {
         lab.needs(Capability::FreshDeployment)?;
         return Err("the step needs two replicas".into());
     };

@@ -9,23 +9,23 @@ use crate::step::{Outcome, step};
 step!(
     "sentinel",
     "replica-priority",
-    sentinels(3).replicas(2).node_config("lab-002", "replica-priority", "100").node_config(
+    sentinels(3).replicas(2).node_config("lab-002", "replica-priority", "10").node_config(
         "lab-003",
         "replica-priority",
-        "10"
+        "100"
     ),
     replica_priority
 );
 
 /// Of two replicas with the same data, the one with the lower priority number is promoted.
 ///
-/// 1. Both are up and have all data; `lab-003` has the lower number.
-/// 2. The primary crashes: `lab-003` is promoted.
+/// 1. Both are up and have all data; `lab-002` has the lower number.
+/// 2. The primary crashes: `lab-002` is promoted.
 async fn replica_priority(lab: &mut Lab<Sentinels>) -> Outcome {
     let old = Arc::clone(lab.deployment().first_primary());
     let _lost = lab.inject(FaultKind::Crash, &old).await?;
     let election = replaced(lab, &old).await?;
-    lab.check("selection.lower-number", Judgement::equal("lab-003 is promoted", chosen(&election)));
+    lab.check("selection.lower-number", Judgement::equal("lab-002 is promoted", chosen(&election)));
     Ok(())
 }
 

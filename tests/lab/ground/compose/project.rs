@@ -35,7 +35,7 @@ pub(in crate::ground) const SENTINELS: [&str; 3] = ["sentinel-1", "sentinel-2", 
 pub(in crate::ground) const NODES: [&str; 6] =
     ["redis-1", "redis-2", "redis-3", "sentinel-1", "sentinel-2", "sentinel-3"];
 
-/// Whether the containers check themselves: of one project that takes a tenth of a processor.
+/// Whether the containers check themselves every five seconds: six that do take 8 % of a processor.
 #[derive(Debug, Clone, Copy)]
 enum Checks {
     On,
@@ -119,7 +119,7 @@ impl Project {
         };
         let checks = match checks {
             Checks::On => "",
-            Checks::Off => ", healthcheck: { disable: true }",
+            Checks::Off => ", healthcheck: { interval: 1h }",
         };
         // docker-compose 1.29 replaces a network where Compose v2 merges it.
         let subnet = match is_plugin() {
