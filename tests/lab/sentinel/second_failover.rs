@@ -7,12 +7,12 @@ use failover_lab::{
 };
 use lab_report::{
     Verdict,
-    judge::{Election, seconds},
+    judge::{Election, one_epoch_each, seconds},
 };
 
 use super::{
     clocks,
-    seen::{election, epoch, follows, happened, one_epoch_each, stage, successor},
+    seen::{election, epoch, follows, happened, stage, successor},
 };
 use crate::step::{Outcome, step};
 

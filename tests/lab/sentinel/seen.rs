@@ -59,16 +59,6 @@ pub(super) async fn epoch(lab: &Lab<Sentinels>) -> u64 {
     largest
 }
 
-/// Every election takes an epoch, also one that nobody wins; nothing else does.
-pub(super) fn one_epoch_each(elections: usize, grown: u64) -> Judgement {
-    let expected = "grew by one for each election";
-    let judgement = match grown == elections as u64 {
-        true => Judgement::of(true, expected, expected),
-        false => Judgement::of(false, expected, format!("grew by {grown} in {elections} elections")),
-    };
-    judgement.evidence(format!("elections: {elections}"))
-}
-
 pub(super) fn election(lab: &Lab<Sentinels>, old: &Node) -> Option<Election> {
     lab.recorder().look(|timeline| Election::read(timeline, old.id()))
 }

@@ -9,6 +9,7 @@ use super::{Judgement, Limits, seconds};
 use crate::{
     evidence::{Announcement, At, Role, Timeline},
     ids::NodeId,
+    verdict::Verdict,
 };
 
 /// What the leader says on its way, in order (`src/sentinel.c`, `sentinelEvent`).
@@ -181,8 +182,25 @@ impl Election {
 
     /// From the fault to another node being primary.
     pub fn promotion(&self, clocks: &SentinelClocks) -> Judgement {
-        Judgement::within(self.limits(clocks), self.promoted.map(|at| at.since(self.began)))
-            .evidence(format!("{} failed elections", self.aborted))
+        let judged = Judgement::within(self.limits(clocks), self.promoted.map(|at| at.since(self.began)));
+        match (&self.leader, judged.verdict) {
+            // One that failed is paid for; whether one did, only the sentinels say.
+            (None, Verdict::Fail) if self.promoted.is_some() => {
+                Judgement { verdict: Verdict::Unknown, ..judged }
+                    .evidence("no sentinel was heard of an election")
+            }
+            _ => judged.evidence(format!("{} failed elections", self.aborted)),
+        }
+    }
+
+    /// Every election takes an epoch, also one that nobody wins; nothing else does.
+    pub fn one_epoch_each(&self, grown: u64) -> Judgement {
+        let judged = one_epoch_each(self.aborted + 1, grown);
+        match (&self.leader, judged.verdict) {
+            (None, Verdict::Fail) => Judgement { verdict: Verdict::Unknown, ..judged }
+                .evidence("no sentinel was heard of an election"),
+            _ => judged,
+        }
     }
 
     fn limits(&self, clocks: &SentinelClocks) -> Limits {
@@ -246,6 +264,16 @@ impl Election {
     }
 }
 
+/// Every election takes an epoch, also one that nobody wins; nothing else does.
+pub fn one_epoch_each(elections: usize, grown: u64) -> Judgement {
+    let expected = "grew by one for each election";
+    let judgement = match grown == elections as u64 {
+        true => Judgement::of(true, expected, expected),
+        false => Judgement::of(false, expected, format!("grew by {grown} in {elections} elections")),
+    };
+    judgement.evidence(format!("elections: {elections}"))
+}
+
 /// The leader's own milestones, each the last before the next.
 fn milestones(said: &[&Announcement], leader: Option<&NodeId>) -> Vec<(String, At)> {
     let of_leader: Vec<_> = said.iter().filter(|said| Some(&said.sentinel) == leader).collect();
@@ -261,149 +289,4 @@ fn milestones(said: &[&Announcement], leader: Option<&NodeId>) -> Vec<(String, A
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        evidence::{Advertised, FaultWindow, RoleChange},
-        verdict::Verdict,
-    };
-
-    const CLOCKS: SentinelClocks = SentinelClocks {
-        down_after: Duration::from_secs(5),
-        failover_timeout: Duration::from_secs(60),
-        ping: Duration::from_secs(1),
-        ask: Duration::from_secs(1),
-        observe_every: Duration::from_millis(10),
-        scheduling: Duration::ZERO,
-    };
-
-    fn at(millis: u64) -> At {
-        At(Duration::from_millis(millis))
-    }
-
-    fn said(millis: u64, sentinel: &str, event: &str) -> Announcement {
-        Announcement {
-            at: at(millis),
-            sentinel: sentinel.into(),
-            event: event.to_owned(),
-            about: String::new(),
-        }
-    }
-
-    fn timeline() -> Timeline {
-        let led =
-            ["+sdown", "+odown", "+try-failover", "+elected-leader", "+selected-slave", "+switch-master"];
-        let mut announcements: Vec<_> =
-            (0..).zip(led).map(|(n, event)| said(6000 + n * 10, "sentinel-2", event)).collect();
-        announcements.insert(1, said(6005, "sentinel-1", "+sdown"));
-        announcements.push(said(6100, "sentinel-1", "+switch-master"));
-        let advertised = ["sentinel-1", "sentinel-2"].map(|sentinel| Advertised {
-            at: at(6500),
-            sentinel: sentinel.into(),
-            primary: "lab-002".into(),
-            silent: At::default(),
-        });
-        Timeline {
-            faults: vec![FaultWindow {
-                kind: "crash".to_owned(),
-                node: "lab-001".into(),
-                from: at(1000),
-                in_effect: at(1000),
-                until: None,
-            }],
-            roles: vec![RoleChange { at: at(6045), node: "lab-002".into(), role: Role::Primary }],
-            announcements,
-            advertised: advertised.into(),
-            ..Timeline::default()
-        }
-    }
-
-    #[test]
-    fn the_leader_is_the_one_whose_milestones_count() {
-        let election = Election::read(&timeline(), &"lab-001".into()).unwrap();
-        assert_eq!(election.leader, Some("sentinel-2".into()));
-        assert_eq!(election.in_order().verdict, Verdict::Pass);
-        assert_eq!(election.promotion(&CLOCKS).verdict, Verdict::Pass);
-        assert_eq!(election.advertisement(2, &CLOCKS).verdict, Verdict::Pass);
-    }
-
-    #[test]
-    fn an_election_is_known_by_its_epoch() {
-        let mut timeline = timeline();
-        for (sentinel, epoch) in [("sentinel-1", "7"), ("sentinel-2", "7"), ("sentinel-1", "8")] {
-            timeline
-                .announcements
-                .push(Announcement { about: epoch.to_owned(), ..said(6010, sentinel, "+new-epoch") });
-        }
-        assert_eq!(Election::epochs(&timeline, at(1000)), 2);
-        assert_eq!(Election::epochs(&timeline, at(7000)), 0);
-    }
-
-    #[test]
-    fn a_sentinel_that_names_the_old_primary_is_missed() {
-        let election = Election::read(&timeline(), &"lab-001".into()).unwrap();
-        assert_eq!(election.advertisement(3, &CLOCKS).verdict, Verdict::Fail);
-    }
-
-    #[test]
-    fn a_sentinel_that_saves_what_it_heard_has_the_time_for_it() {
-        let verdict = |silent: u64, named: u64| {
-            let mut timeline = timeline();
-            timeline.advertised[0] =
-                Advertised { at: at(6045 + named), silent: at(silent), ..timeline.advertised[0].clone() };
-            let election = Election::read(&timeline, &"lab-001".into()).unwrap();
-            election.advertisement(2, &CLOCKS).verdict
-        };
-        assert_eq!(verdict(0, 1500), Verdict::Fail);
-        assert_eq!(verdict(300, 1500), Verdict::Pass);
-        assert_eq!(verdict(300, 1600), Verdict::Fail);
-        assert_eq!(verdict(60_000, 3_200), Verdict::Pass);
-        assert_eq!(verdict(60_000, 3_300), Verdict::Fail, "no disk takes a minute");
-    }
-
-    #[test]
-    fn milestones_out_of_order_are_not_those_of_a_failover() {
-        let mut timeline = timeline();
-        timeline.announcements.retain(|said| said.event != "+odown");
-        let election = Election::read(&timeline, &"lab-001".into()).unwrap();
-        assert_eq!(election.in_order().verdict, Verdict::Fail);
-    }
-
-    #[test]
-    fn a_failed_election_is_paid_for_in_full() {
-        let mut timeline = timeline();
-        timeline.roles[0].at = at(1000 + 5_000 + 2_500 + 1);
-        let election = Election::read(&timeline, &"lab-001".into()).unwrap();
-        assert_eq!(election.promotion(&CLOCKS).verdict, Verdict::Pass, "a tick within the resolution");
-        timeline.roles[0].at = at(1000 + 60_000);
-        let late = Election::read(&timeline, &"lab-001".into()).unwrap();
-        assert_eq!(late.promotion(&CLOCKS).verdict, Verdict::Fail);
-        for epoch in ["1", "2"] {
-            let new = Announcement { about: epoch.to_owned(), ..said(6025, "sentinel-1", "+new-epoch") };
-            timeline.announcements.push(new);
-        }
-        let retried = Election::read(&timeline, &"lab-001".into()).unwrap();
-        assert_eq!(retried.promotion(&CLOCKS).verdict, Verdict::Pass);
-    }
-
-    #[rstest::rstest]
-    #[case::due(4_000 + 120_000, &["1", "2"], Verdict::Pass)]
-    #[case::too_soon(4_000 + 119_900, &["1", "2"], Verdict::Fail)]
-    #[case::too_late(7_500 + 121_100, &["1", "2"], Verdict::Fail)]
-    #[case::there_was_only_one(124_000, &["1"], Verdict::Fail)]
-    fn a_second_attempt_comes_when_it_is_due(
-        #[case] millis: u64,
-        #[case] epochs: &[&str],
-        #[case] verdict: Verdict,
-    ) {
-        let mut timeline = timeline();
-        timeline.roles[0].at = at(1000 + millis);
-        let new = |epoch: &&str| Announcement {
-            about: (*epoch).to_owned(),
-            ..said(6025, "sentinel-1", "+new-epoch")
-        };
-        timeline.announcements.extend(epochs.iter().map(new));
-        let election = Election::read(&timeline, &"lab-001".into()).unwrap();
-        assert_eq!(election.second_attempt(&CLOCKS).verdict, verdict);
-    }
-}
+mod tests;

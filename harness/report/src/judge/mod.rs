@@ -33,7 +33,7 @@ pub use availability::{Availability, Outage};
 pub use behind::{Behind, falls_behind};
 pub use clients::{ClientClocks, Cost, Counted, round_trips};
 pub use durability::{Sync, brought_back};
-pub use election::{Election, SentinelClocks};
+pub use election::{Election, Named, SentinelClocks, one_epoch_each};
 pub use failover::{Clocks, Failover};
 pub use inheritance::{Inheritance, Sent};
 pub use lag::{Lags, Loaded, lag_under_load, lag_within};
