@@ -6,11 +6,14 @@ mod facts;
 mod mark;
 mod steps;
 
+use std::collections::BTreeMap;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
     render::tally::{Tally, marks, troubled},
     report::{CheckRecord, Report, StepRecord},
+    verdict::Verdict,
 };
 
 /// The whole page.
@@ -62,9 +65,10 @@ fn headline(report: &Report) -> Markup {
 
 /// What did not pass, first of all: the reader may have been woken up by it.
 fn attention(report: &Report) -> Markup {
-    let troubled = troubled(report);
+    let (skipped, troubled): (Vec<_>, Vec<_>) =
+        troubled(report).into_iter().partition(|(_, check)| check.verdict == Verdict::Skipped);
     html! {
-        @if !troubled.is_empty() {
+        @if !troubled.is_empty() || !skipped.is_empty() {
             section.attention {
                 h2 { "What did not pass" }
                 ul {
@@ -76,6 +80,36 @@ fn attention(report: &Report) -> Markup {
                             p { (check.observed) }
                             p.hint { b { "hint" } " " (check.hint) }
                         }
+                    }
+                    @for (why, checks) in by_reason(skipped) { li { (left_out(why, &checks)) } }
+                }
+            }
+        }
+    }
+}
+
+/// Checks of a step that say the same.
+fn by_reason<'a>(
+    skipped: Vec<(&'a StepRecord, &'a CheckRecord)>,
+) -> BTreeMap<&'a str, Vec<(&'a StepRecord, &'a CheckRecord)>> {
+    let mut reasons: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for (step, check) in skipped {
+        reasons.entry(&check.observed).or_default().push((step, check));
+    }
+    reasons
+}
+
+/// What could not be exercised, for one reason: many, where somebody else's deployment was graded, and no trouble.
+fn left_out(why: &str, checks: &[(&StepRecord, &CheckRecord)]) -> Markup {
+    html! {
+        (mark::verdict(Verdict::Skipped)) " "
+        details {
+            summary { (checks.len()) @if checks.len() == 1 { " check " } @else { " checks " } (why) }
+            ul {
+                @for (step, check) in checks {
+                    li {
+                        a href=(format!("#{}", anchor(step, Some(check)))) { (check.claim) }
+                        @if let Some(case) = &step.case { span.case { (case) } }
                     }
                 }
             }
