@@ -6,7 +6,7 @@ use crate::{
     attach::{AttachError, Survey, survey},
     connect,
     docker::{Docker, DockerError, Labels, Network, Node, Rack, route},
-    environment::Environment,
+    environment::{Capability, Environment, MissingCapability},
     explain::chain,
     reaper::Reaper,
     session::Session,
@@ -91,6 +91,18 @@ impl Ground {
             docker.hand_on(self.vacated.as_ref());
         }
     }
+}
+
+/// The network that all nodes are on, and none of them on another: elsewhere they may know other addresses of each other.
+pub(super) fn common_network(nodes: &[Arc<Node>]) -> Result<Network, MissingCapability> {
+    let networks: Vec<Network> = nodes.iter().filter_map(|node| node.network()).collect();
+    let same = |one: &&Network| networks.iter().all(|other| other.name() == one.name());
+    let common = networks.first().filter(same).filter(|_| networks.len() == nodes.len());
+    common.cloned().ok_or_else(|| MissingCapability {
+        capability: Capability::Partitions,
+        whose: "the deployment's networks have",
+        says: "its nodes are on several".to_owned(),
+    })
 }
 
 async fn containers(

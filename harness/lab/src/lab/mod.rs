@@ -19,7 +19,7 @@ use lab_report::{
 };
 use tokio::task::JoinSet;
 
-use self::bench::Bench;
+use self::{bench::Bench, ground::common_network};
 use crate::{
     client::{Client, Vantage},
     cluster::ClusterGroup,
@@ -196,7 +196,7 @@ impl<T: Topology> Lab<T> {
     /// container engine refused.
     pub async fn partition(&self, split: &Split) -> Result<Partition, StepError> {
         self.needs(Capability::Partitions)?;
-        self.common_network()?;
+        common_network(&self.deployment.nodes())?;
         self.doing(&split.to_string());
         Ok(Partition::cut(self.docker(), split, &self.recorder).await?)
     }
@@ -210,24 +210,7 @@ impl<T: Topology> Lab<T> {
         let nodes = self.deployment.nodes();
         // The lab's own nodes have the addresses before it.
         let index = self.network.as_ref().map(|_| nodes.len());
-        Ok(Relay::join(self.docker(), &self.common_network()?, name, index, &nodes).await?)
-    }
-
-    /// The network that all nodes are on, and no node on another: elsewhere they may know other addresses of each other.
-    fn common_network(&self) -> Result<Network, MissingCapability> {
-        let (mut networks, mut common) = (Vec::new(), None);
-        for node in self.deployment.nodes() {
-            let network = node.network();
-            networks.push(network.as_ref().map(|network| network.name().to_owned()));
-            common = common.or(network);
-        }
-        networks.dedup();
-        let several = MissingCapability {
-            capability: Capability::Partitions,
-            whose: "the deployment's networks have",
-            says: "its nodes are on several".to_owned(),
-        };
-        common.filter(|_| networks.len() == 1).ok_or(several)
+        Ok(Relay::join(self.docker(), &common_network(&nodes)?, name, index, &nodes).await?)
     }
 
     /// What has been seen so far.

@@ -175,11 +175,16 @@ impl Prepared {
     }
 }
 
-/// Has each take its rules away, and removes those that did: another may still have to, and teardown is its last chance.
+/// Has each take its rules away, and removes it. One that could not stays where it has to: somebody else's links have
+/// their last chance at teardown.
 async fn withdraw(hands: &[Hand]) -> Result<(), PartitionError> {
     let withdrawn = hands.iter().map(async |hand| {
-        hand.undo().await?;
-        Ok(hand.sidecar.leave().await?)
+        let undone = hand.undo().await;
+        if undone.is_err() && hand.orders.place.lent {
+            return undone;
+        }
+        let left = hand.sidecar.leave().await;
+        undone.and(left.map_err(PartitionError::from))
     });
     join_all(withdrawn).await.into_iter().collect()
 }
